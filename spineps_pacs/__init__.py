@@ -1,0 +1,1 @@
+"""spineps-pacs: a DICOM node that segments, labels and measures the spine with SPINEPS."""

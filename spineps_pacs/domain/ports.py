@@ -1,0 +1,210 @@
+"""Every socket of the house on one page: a part fits by having the methods; nothing inherits, nothing registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from spineps_pacs.domain.job import Job, State
+from spineps_pacs.domain.series import Series
+from spineps_pacs.domain.volume import Geometry, Volume
+
+Watch = Callable[[int, int], None]
+"""Called with (done, total) between tiles or batches; raises Cancelled when the work must stop."""
+
+
+def unwatched(done: int, total: int) -> None:
+    """A Watch that lets everything go on."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What every engine says of itself: name, version, SHA-256 over its files, and whether it is the embedded one."""
+
+    role: str
+    name: str
+    version: str
+    digest: str
+    demonstration: bool = False
+
+
+@dataclass(frozen=True)
+class SemanticGrid:
+    """What the semantic model wants: the voxel size (P, I, R) in mm, or a range into which the input's is clamped."""
+
+    spacing_pir: tuple[float, float, float]
+    largest_pir: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticPrediction:
+    """SPINEPS ids on the grid that was given; `folds` holds one array per fold when there are several."""
+
+    labels: NDArray[np.uint8]
+    folds: tuple[NDArray[np.uint8], ...] = ()
+
+
+class SemanticEngine(Protocol):
+    """Voxels to structures. The array comes prepared (range, bias, orientation, resolution) by `analysis`."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def grid(self) -> SemanticGrid: ...
+
+    def predict(self, image: Volume, watch: Watch) -> SemanticPrediction:
+        """`image` lies on the model's grid: its index axes run to Posterior, Inferior, Right."""
+        ...
+
+
+@dataclass(frozen=True)
+class CutoutPlan:
+    """What the instance model wants: voxel size and cutout size (P, I, R), channels, and semantic id to class."""
+
+    spacing_pir: tuple[float, float, float]
+    size_pir: tuple[int, int, int]
+    channels: int
+    classes: tuple[tuple[int, int], ...]
+    corpus_size_mm3: float = 92.8125
+    vertebra_size_mm3: float = 232.03125
+    sacrum_ids: tuple[int, ...] = (26,)
+    metal_ids: tuple[int, ...] = (80,)
+
+
+@dataclass(frozen=True, eq=False)
+class Cutouts:
+    """A batch of boxes (n, P, I, R), each with where it lies; a network reads the arrays, the phantom the places."""
+
+    arrays: NDArray[np.generic]
+    geometries: tuple[Geometry, ...]
+
+
+class VertebraEngine(Protocol):
+    """Cutouts of classes (uint8) to parts (n, P, I, R) uint8: 0 none, 1 the vertebra above, 2 the centre one, 3 below."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def plan(self) -> CutoutPlan: ...
+
+    def predict(self, cutouts: Cutouts, watch: Watch) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """What the labelling model wants: voxel size and patch size (P, I, R), whether patches are turned upright."""
+
+    spacing_pir: tuple[float, float, float]
+    size_pir: tuple[int, int, int]
+    rotate: bool
+    has_c1: bool = False
+    heads: tuple[tuple[str, int], ...] = ()
+
+
+class LevelEngine(Protocol):
+    """Patches of image (float32), one a vertebra, to soft-max scores per head: name -> (n, classes) float32."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def plan(self) -> PatchPlan: ...
+
+    def predict(self, patches: Cutouts, watch: Watch) -> dict[str, NDArray[np.float32]]: ...
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The networks of one model set; `levels` is None where vertebrae shall only be counted."""
+
+    semantic: SemanticEngine
+    vertebra: VertebraEngine | None
+    levels: LevelEngine | None = None
+
+
+class Datasets(Protocol):
+    """Datasets that survive a power cut, a folder a series: the inbox is one, the outbox another."""
+
+    def add(self, key: str, name: str, content: bytes | Path) -> bool:
+        """Keeps one encoded dataset under key/name; True when it is new, False when the same was already there."""
+        ...
+
+    def load(self, key: str) -> Series: ...
+
+    def names(self, key: str) -> tuple[str, ...]: ...
+
+    def path(self, key: str, name: str) -> Path: ...
+
+    def quiet(self, before: float) -> Sequence[str]:
+        """Keys to which nothing was added since `before` (seconds since the epoch)."""
+        ...
+
+    def forget(self, key: str) -> None: ...
+
+
+class Records(Protocol):
+    """What we know of every job, for people and pages; one row per series and fingerprint."""
+
+    def add(self, job: Job) -> bool:
+        """True when the job is new; False when its id is already known."""
+        ...
+
+    def put(self, job: Job) -> None: ...
+
+    def known(self, job_id: str) -> Job | None: ...
+
+    def find(self, *, series_uid: str | None = None, state: State | None = None, limit: int = 100) -> Sequence[Job]: ...
+
+    def counts(self) -> dict[State, int]: ...
+
+
+class Chain(Protocol):
+    """The durable chain of stages."""
+
+    def enqueue(self, job: Job) -> None: ...
+
+    def cancel(self, job_id: str) -> None: ...
+
+    def rerun(self, job_id: str) -> str:
+        """Starts the job anew under a fresh attempt; gives the id of the work."""
+        ...
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a destination said of one instance."""
+
+    sop_instance_uid: str
+    accepted: bool
+    status: str
+
+
+class Destination(Protocol):
+    """Somewhere results go. Raises TryAgain when it cannot be reached."""
+
+    @property
+    def name(self) -> str: ...
+
+    def send(self, datasets: Iterable[Dataset]) -> Sequence[Receipt]: ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """One encoded object: kind (structures, levels, report, picture, ...), file name, its bytes as a DICOM file."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    content: bytes
+
+
+Produce = Callable[[Series, Watch], Sequence[Result]]
+"""Analysis and encoding, joined in app.py: a series to its encoded and verified results."""

@@ -1,0 +1,1 @@
+"""Parametric spines: their anatomy, labels, MR image, DICOM studies and truth."""
