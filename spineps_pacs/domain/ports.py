@@ -87,7 +87,7 @@ class Cutouts:
 
 
 class VertebraEngine(Protocol):
-    """Cutouts of classes (uint8) to parts (n, P, I, R) uint8: 0 none, 1 the vertebra above, 2 the centre one, 3 below."""
+    """Cutouts of classes (uint8) to parts (n, P, I, R) uint8: 0 none, 1 the vertebra above, 2 the centre, 3 below."""
 
     @property
     def info(self) -> ModelInfo: ...

@@ -24,7 +24,7 @@ class Measurement:
     """One number. `kind` is a key of anatomy.MEASUREMENTS, `subject` an instance id, or 0 for the whole spine.
 
     `other` is the second instance of a pair (slip, angle). Exactly one of `value` and `missing` is set.
-    `uncertainty` is the half width of the 95 % interval, in the same unit. `points` are LPS millimetres of the line drawn.
+    `uncertainty` is the half width of the 95 % interval, same unit. `points` (LPS mm) are the line that was measured.
     """
 
     kind: str

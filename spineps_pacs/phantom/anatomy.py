@@ -1,143 +1,197 @@
-"""The frozen parameters of one whole spine, and how they are drawn: sizes, posture, variants, pathologies.
-
-World is LPS mm; the origin lies in the middle of the spine. A vertebra has its own rigid frame: origin in the centre of
-its body, axes (rows) left, posterior, up. The spine always reaches from above C1 to the coccyx, whatever is looked at.
-"""
+"""Draws a whole spine: sizes with their spread, posture, degeneration, normal variants and pathologies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spineps_pacs.domain.anatomy import LEVEL_IDS
-from spineps_pacs.phantom.grid import Waves, draw_waves
-from spineps_pacs.phantom.wishes import Wishes
+from spineps_pacs.phantom.grid import draw_waves
+from spineps_pacs.phantom.posture import Piece, hang, stack
+from spineps_pacs.phantom.sizes import POSITIONS, SACRUM, body_wedge, disc_wedge, vertebra_sizes
+from spineps_pacs.phantom.spine import Body, Disc, Placed, Posterior, Segment, Spine, Vertebra
+from spineps_pacs.phantom.wishes import Wishes, level_names
 
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """A rigid frame: origin in LPS mm, axes as rows (left, posterior, up)."""
-
-    origin: Floats
-    axes: Floats
-
-    def world(self, left: float, posterior: float, up: float) -> Floats:
-        """A local point in LPS mm."""
-        return np.asarray(self.origin + np.array([left, posterior, up]) @ self.axes)
+Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
-class Body:
-    """A vertebral body (or sacral segment): a waisted superellipse between two curved endplates.
+class _Habit:
+    """What the whole spine has in common: scale, robustness, curves, side differences, conus."""
 
-    `height` is between the rims at the centre, `wedge` in degrees (front taller positive), `hollow` how deep the upper
-    and lower endplates sink in the middle, `collapse` the fraction of the height that a fracture took, `collapse_at`
-    where along the depth it is deepest (-1 front, 1 back). `cap` is the thickness of the endplates.
-    """
-
-    width: float
-    depth: float
-    height: float
-    wedge: float
-    tilt: float
-    hollow: tuple[float, float]
-    waist: float
-    kidney: float
-    taper: float
-    power: float
-    cap: tuple[float, float]
-    lip: float
-    collapse: float = 0.0
-    collapse_at: float = -0.6
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """Arch and processes; lengths in mm, angles in degrees, in the vertebra's own frame."""
-
-    canal_width: float
-    canal_depth: float
-    pedicle_width: float
-    pedicle_height: float
-    lamina_thickness: float
-    lamina_height: float
-    spinous_length: float
-    spinous_angle: float
-    spinous_height: float
-    spinous_thickness: float
-    spinous_sideways: float
-    transverse_span: tuple[float, float]
-    articular: float
-    removed: bool = False
-
-
-@dataclass(frozen=True)
-class Disc:
-    """The disc below a vertebra. `state` 0 is a bright nucleus, 1 a black disc; `bulge` in mm into the canal."""
-
-    height: float
-    state: float
-    bulge: float
-    present: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Vertebra:
-    """One level with its place; `position` is on the scale of sizes.py."""
-
-    id: int
-    name: str
-    position: float
-    placed: Placed
-    body: Body
-    posterior: Posterior
-    disc: Disc
-    ribs: bool = False
-    dens: float = 0.0
-    fused_below: bool = False
-    oedema: bool = False
-    screws: bool = False
-    haemangioma: tuple[float, float, float, float] | None = None
-
-    @property
-    def canal_centre(self) -> float:
-        """How far behind the body's centre the canal's centre lies."""
-        return self.body.depth / 2 + 0.8 + self.posterior.canal_depth / 2
-
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """One of the five pieces of the sacrum (or of the coccyx, with no alae and no canal)."""
-
-    name: str
-    placed: Placed
-    body: Body
-    span: float
-    canal_width: float
-    canal_depth: float
-
-
-@dataclass(frozen=True, eq=False)
-class Spine:
-    """A whole spine: C2 to the last lumbar vertebra, sacrum S1 to S5, coccyx; C1, skull and soft tissue follow from it."""
-
-    seed: int
-    wishes: Wishes
-    vertebrae: tuple[Vertebra, ...]
-    sacrum: tuple[Segment, ...]
-    coccyx: tuple[Segment, ...]
-    conus: float
-    roughness: Waves
-    fat: float
-    muscle: float
     scale: float
-    sacralised: float = 0.0
-    soft: dict[str, float] = field(default_factory=dict)
+    width: float
+    slope: float
+    lumbar: float
+    thoracic: float
+    cervical: float
+    conus: float
+    bend: float
+    bend_at: float
+    lean: float
 
-    def vertebra(self, name: str) -> Vertebra:
-        """The vertebra of that name."""
-        return next(v for v in self.vertebrae if v.name == name)
+
+def draw_spine(seed: int, wishes: Wishes) -> Spine:
+    """The spine of this seed with these wishes; the same pair always gives the same spine."""
+    rng = np.random.default_rng([seed, 7301])
+    habit = _habit(rng, wishes)
+    names = [n for n in level_names(wishes.thoracic, wishes.lumbar) if n != "S1"]
+    drawn = [_vertebra(rng, habit, wishes, name, names) for name in names]
+    sacrum, coccyx = _sacrum(rng, habit)
+    pieces = [_piece(rng, habit, wishes, v, drawn) for v in reversed(drawn)]
+    placed = list(reversed(stack(pieces, habit.slope, sacrum[0].body.depth)))
+    shift = -(placed[0].origin + sacrum[-1].placed.origin) / 2
+    shift[1] = -np.mean([p.origin[1] for p in placed])
+    return Spine(
+        seed=seed,
+        wishes=wishes,
+        vertebrae=tuple(replace(v, placed=_moved(p, shift)) for v, p in zip(drawn, placed, strict=True)),
+        sacrum=tuple(replace(s, placed=_moved(s.placed, shift)) for s in sacrum),
+        coccyx=tuple(replace(s, placed=_moved(s.placed, shift)) for s in coccyx),
+        conus=habit.conus,
+        roughness=draw_waves(rng, 7.0, 30.0, 18),
+        fat=float(rng.uniform(0.6, 1.7)),
+        muscle=float(rng.uniform(0.0, 1.0)),
+        scale=habit.scale,
+        sacralised=float(rng.uniform(0.7, 1.0)) if wishes.sacralisation else 0.0,
+    )
+
+
+def _moved(placed: Placed, shift: np.ndarray) -> Placed:
+    return Placed(placed.origin + shift, placed.axes)
+
+
+def _habit(rng: Rng, wishes: Wishes) -> _Habit:
+    lordosis = float(np.clip(rng.normal(0.95, 0.22), 0.4, 1.4))
+    return _Habit(
+        scale=wishes.size * float(np.clip(rng.normal(1.0, 0.02), 0.95, 1.05)),
+        width=float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1)),
+        slope=float(np.clip(39 * (0.5 + lordosis / 2) + rng.normal(0, 3), 22, 54)),
+        lumbar=lordosis,
+        thoracic=float(np.clip(rng.normal(0.95, 0.2), 0.45, 1.5)),
+        cervical=float(np.clip(rng.normal(0.8, 0.5), -0.6, 1.9)),
+        conus=float(np.clip(rng.normal(19.9, 0.6), 18.6, 21.4)),
+        bend=wishes.scoliosis,
+        bend_at=float(rng.uniform(10, 22)),
+        lean=float(rng.choice([-1.0, 1.0])),
+    )
+
+
+def _vertebra(rng: Rng, habit: _Habit, wishes: Wishes, name: str, names: list[str]) -> Vertebra:
+    position = POSITIONS[name]
+    sizes = {
+        k: v * habit.scale * float(np.clip(rng.normal(1, 0.03), 0.92, 1.08))
+        for k, v in vertebra_sizes(position).items()
+    }
+    ribs = name.startswith("T") and wishes.ribs
+    merged = wishes.merged == name
+    blob = (*rng.uniform(-0.2, 0.2, 3), float(rng.uniform(4, 8.5))) if name in wishes.haemangioma else None
+    return Vertebra(
+        id=LEVEL_IDS[name],
+        name=name,
+        position=position,
+        placed=Placed(np.zeros(3), np.eye(3)),
+        body=_body(rng, habit, wishes, name, sizes),
+        posterior=_posterior(rng, wishes, name, sizes, position),
+        disc=_disc(rng, wishes, name, sizes, names),
+        ribs=ribs,
+        dens=15.5 * habit.scale if name == "C2" else 0.0,
+        fused_below=merged,
+        oedema=any(n == name for n, _ in wishes.fracture) and bool(rng.random() < 0.6),
+        screws=wishes.metal is not None and name in names[names.index(wishes.metal) : names.index(wishes.metal) + 2],
+        haemangioma=blob,
+    )
+
+
+def _body(rng: Rng, habit: _Habit, wishes: Wishes, name: str, sizes: dict[str, float]) -> Body:
+    position = POSITIONS[name]
+    thoracic = 1.0 if 9 <= position <= 18 else 0.0
+    hollow = (0.9 if position < 8 else 1.6) * rng.uniform(0.5, 1.4, 2) * habit.scale
+    collapse = max((amount for n, amount in wishes.fracture if n == name), default=0.0)
+    curve = habit.cervical if position < 8 else habit.thoracic if position < 19.8 else habit.lumbar
+    return Body(
+        width=sizes["width"] * habit.width,
+        depth=sizes["depth"],
+        height=sizes["height"],
+        wedge=body_wedge(position) * (0.3 + 0.7 * curve) + float(rng.normal(0, 0.7)),
+        tilt=0.0,
+        hollow=(float(hollow[0]), float(hollow[1])),
+        waist=float(rng.uniform(0.05, 0.11)) * (0.5 if position < 8 else 1.0),
+        kidney=float(rng.uniform(0.04, 0.12)),
+        taper=thoracic * float(rng.uniform(0.1, 0.22)),
+        square=float(rng.uniform(0.25, 0.6)),
+        cap=(float(rng.uniform(1.0, 1.6)), float(rng.uniform(1.0, 1.6))),
+        lip=float(wishes.osteophytes * rng.gamma(2.0, 0.9)) if rng.random() < 0.7 else 0.0,
+        collapse=collapse,
+        collapse_at=float(rng.uniform(-1.0, 0.2)),
+    )
+
+
+def _posterior(rng: Rng, wishes: Wishes, name: str, sizes: dict[str, float], position: float) -> Posterior:
+    spans = sizes["transverse_span"] * rng.normal(1.0, 0.05, 2).clip(0.85, 1.15)
+    return Posterior(
+        canal_width=sizes["canal_width"],
+        canal_depth=sizes["canal_depth"],
+        pedicle_width=sizes["pedicle_width"],
+        pedicle_height=sizes["pedicle_height"],
+        lamina_thickness=sizes["lamina_thickness"],
+        lamina_height=sizes["lamina_height"],
+        spinous_length=sizes["spinous_length"] * float(rng.uniform(0.85, 1.12)),
+        spinous_angle=sizes["spinous_angle"] + float(rng.normal(0, 3)),
+        spinous_height=sizes["spinous_height"] * float(rng.uniform(0.88, 1.1)),
+        spinous_thickness=sizes["spinous_thickness"],
+        spinous_sideways=float(rng.normal(0, 3)),
+        transverse_span=(float(spans[0]), float(spans[1])),
+        articular=float(rng.uniform(0.9, 1.15)) * (1 + 0.15 * wishes.degeneration * (position > 19)),
+        removed=name == wishes.gap,
+    )
+
+
+def _disc(rng: Rng, wishes: Wishes, name: str, sizes: dict[str, float], names: list[str]) -> Disc:
+    last = name == names[-1]
+    worse = 0.25 if name in (*names[-2:], "C5", "C6") else 0.0
+    state = float(np.clip(wishes.degeneration + worse * wishes.degeneration * 2 + rng.normal(0, 0.16), 0, 1))
+    height = sizes["disc"] * (1 - 0.45 * max(0.0, state - 0.25))
+    bulge = max((a * sizes["canal_depth"] for n, a in wishes.stenosis if n == name), default=0.0)
+    if last and wishes.sacralisation:
+        return Disc(0.45 * height, 1.0, 0.0)
+    if name in (wishes.missing_disc, wishes.merged):
+        return Disc(0.2, 1.0, 0.0, present=False)
+    return Disc(height, state, bulge + float(rng.uniform(0, 1.6)) * state)
+
+
+def _piece(rng: Rng, habit: _Habit, wishes: Wishes, v: Vertebra, all_of_them: list[Vertebra]) -> Piece:
+    curve = habit.cervical if v.position < 8 else habit.thoracic if v.position < 19.8 else habit.lumbar
+    stiff = 0.0 if not v.disc.present else 1.0
+    phase = (v.position - habit.bend_at) / 5.5
+    tilt = habit.lean * habit.bend / 2 * np.sin(phase) * np.exp(-0.12 * phase**2) * np.sqrt(np.e) * 0.75
+    slip = sum(mm for n, mm in wishes.listhesis if n == v.name) + float(rng.normal(0, 0.25))
+    return Piece(
+        height=v.body.height,
+        depth=v.body.depth,
+        wedge=v.body.wedge,
+        disc_height=v.disc.height,
+        disc_wedge=stiff * (disc_wedge(v.position) * curve * (1 - 0.4 * v.disc.state) + float(rng.normal(0, 0.9))),
+        tilt=float(tilt),
+        turn=float(-0.45 * habit.lean * habit.bend * np.cos(phase) * np.exp(-0.12 * phase**2)),
+        slip=slip,
+    )
+
+
+def _sacrum(rng: Rng, habit: _Habit) -> tuple[list[Segment], list[Segment]]:
+    rows = [tuple(x * habit.scale for x in SACRUM[n]) for n in SACRUM]
+    rows += [(16.0, 9.0, 11.0, 14.0, 0.0, 0.0), (11.0, 8.0, 9.0, 6.0, 0.0, 0.0), (8.0, 6.0, 8.0, 4.0, 0.0, 0.0)]
+    bow = float(rng.uniform(0.6, 1.4))
+    bends = [0.0, *(np.array([9, 17, 17, 15]) * bow), *(np.array([16, 14, 12]) * bow)]
+    placed = hang([r[2] for r in rows], [r[1] for r in rows], bends, habit.slope)
+    names = [*SACRUM, "Co1", "Co2", "Co3"]
+    pieces = [
+        Segment(n, p, _sacral_body(rng, r), r[3], r[4], r[5]) for n, p, r in zip(names, placed, rows, strict=True)
+    ]
+    return pieces[:5], pieces[5:]
+
+
+def _sacral_body(rng: Rng, row: tuple[float, ...]) -> Body:
+    cap = float(rng.uniform(1.0, 1.5))
+    return Body(row[0], row[1], row[2], 0.0, 0.0, (0.6, 0.6), 0.08, 0.03, 0.0, 0.35, (cap, cap), 0.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spineps_pacs.phantom.anatomy import Floats, Placed
+from spineps_pacs.phantom.spine import Floats, Placed
 
 
 @dataclass(frozen=True)
