@@ -36,7 +36,6 @@ class Node(_Section):
     salt_file: Path | None = None
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    audit_file: Path | None = None
 
 
 class Tls(_Section):
@@ -49,7 +48,7 @@ class Tls(_Section):
 
 
 class Caller(_Section):
-    """One sender that may call: its AE title, and the address it must come from ("" for any)."""
+    """One sender that may call: its AE title, and the address or network it must come from ("" for any)."""
 
     ae_title: str = Field(min_length=1, max_length=16)
     address: str = ""
@@ -66,11 +65,16 @@ class Dicom(_Section):
     callers: tuple[Caller, ...] = ()
     max_associations: int = Field(32, ge=1, le=1000)
     max_pdu: int = Field(131072, ge=4096, le=1048576)
+    max_dataset_mb: int = Field(4096, ge=1)
     max_images_per_second: float = Field(0.0, ge=0)
+    sop_classes: tuple[str, ...] = ()
+    transfer_syntaxes: tuple[str, ...] = ()
     idle_timeout_s: float = Field(60.0, gt=0)
     quiet_s: float = Field(30.0, ge=0)
     complete_on_release: bool = True
+    release_quiet_s: float = Field(1.0, ge=0)
     storage_commitment: bool = True
+    commitment_peers: dict[str, str] = Field(default_factory=dict)
     tls: Tls | None = None
 
 
@@ -81,6 +85,7 @@ class Stow(_Section):
     host: str = "127.0.0.1"
     port: Port = Field(8043, ge=0, le=65535)
     token_file: Path | None = None
+    max_body_mb: int = Field(4096, ge=1)
 
 
 class Watched(_Section):
@@ -88,6 +93,7 @@ class Watched(_Section):
 
     folder: Path | None = None
     every_s: float = Field(5.0, gt=0)
+    remove: bool = False
 
 
 class Queue(_Section):
@@ -98,6 +104,7 @@ class Queue(_Section):
     workers: int = Field(1, ge=1, le=64)
     poll_s: float = Field(1.0, gt=0)
     lease_s: float = Field(60.0, gt=1)
+    max_recoveries: int = Field(3, ge=1)
     max_attempts: int = Field(3, ge=1)
     delivery_attempts: int = Field(12, ge=1)
     delivery_delay_s: float = Field(30.0, gt=0)
@@ -194,8 +201,11 @@ class Destination(_Section):
     tls: Tls | None = None
     timeout_s: float = Field(30.0, gt=0)
     results: tuple[Kind, ...] = ("structures", "levels", "report", "picture")
-    when: str = ""
-    confirm: Literal["commitment", "query", "none", "auto"] = "auto"
+    sources: tuple[str, ...] = ()
+    stations: tuple[str, ...] = ()
+    descriptions: tuple[str, ...] = ()
+    confirm: Literal["commitment", "query", "none"] = "none"
+    confirm_timeout_s: float = Field(300.0, gt=0)
 
 
 class Pacs(_Section):
@@ -206,9 +216,11 @@ class Pacs(_Section):
     host: str = ""
     port: Port = Field(104, ge=0, le=65535)
     called_ae: str = Field("", max_length=16)
+    move_to: str = Field("", max_length=16)
     url: str = ""
     user: str = ""
     password_file: Path | None = None
+    timeout_s: float = Field(60.0, gt=0)
 
 
 class Web(_Section):
@@ -229,6 +241,17 @@ class Orthanc(_Section):
     url: str = ""
     user: str = ""
     password_file: Path | None = None
+    timeout_s: float = Field(30.0, gt=0)
+    listen_port: Port = Field(8044, ge=0, le=65535)
+
+
+class Audit(_Section):
+    """Audit messages (DICOM PS3.15 A.5)."""
+
+    file: Path | None = None
+    syslog_host: str = ""
+    syslog_port: Port = Field(6514, ge=1, le=65535)
+    syslog_authority: Path | None = None
 
 
 class Alerts(_Section):
@@ -260,11 +283,17 @@ class Settings(BaseSettings):
     queue: Queue = Queue()
     web: Web = Web()
     orthanc: Orthanc = Orthanc()
+    audit: Audit = Audit()
     alerts: Alerts = Alerts()
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only the file speaks: no environment, no dotenv, no secrets folder."""
         return (init_settings,)
@@ -311,9 +340,8 @@ def _check_names(settings: Settings, name: str) -> None:
         seen.add(destination.name)
         needed = {"dicom": "host", "stow": "url", "orthanc": "url", "folder": "folder"}[destination.kind]
         if not getattr(destination, needed):
-            raise SettingsError(
-                f"{name}: destination {destination.name!r} of kind {destination.kind!r} needs {needed!r}"
-            )
+            what = f"destination {destination.name!r} of kind {destination.kind!r}"
+            raise SettingsError(f"{name}: {what} needs {needed!r}")
 
 
 def _anchored(value: Any, folder: Path) -> Any:
