@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from spineps_pacs.domain.job import Job, State
+from spineps_pacs.domain.job import Job, Sending, State
 from spineps_pacs.domain.series import Series
 from spineps_pacs.domain.volume import Geometry, Volume
 
@@ -134,10 +134,15 @@ class Datasets(Protocol):
     """Datasets that survive a power cut, a folder a series: the inbox is one, the outbox another."""
 
     def add(self, key: str, name: str, content: bytes | Path) -> bool:
-        """Keeps one encoded dataset under key/name; True when it is new, False when the same was already there."""
+        """Keeps one encoded dataset under key/name; True when it is new, False when the same was already there.
+
+        A file that is given moves in: it lies here afterwards, or nowhere when it was known.
+        """
         ...
 
-    def load(self, key: str) -> Series: ...
+    def load(self, key: str, pixels: bool = True) -> Series:
+        """All datasets of a key, whole or only their headers; raises Unusable when there are none."""
+        ...
 
     def names(self, key: str) -> tuple[str, ...]: ...
 
@@ -150,32 +155,13 @@ class Datasets(Protocol):
     def forget(self, key: str) -> None: ...
 
 
-class Records(Protocol):
-    """What we know of every job, for people and pages; one row per series and fingerprint."""
+@dataclass(frozen=True)
+class Event:
+    """One line of a job's timeline."""
 
-    def add(self, job: Job) -> bool:
-        """True when the job is new; False when its id is already known."""
-        ...
-
-    def put(self, job: Job) -> None: ...
-
-    def known(self, job_id: str) -> Job | None: ...
-
-    def find(self, *, series_uid: str | None = None, state: State | None = None, limit: int = 100) -> Sequence[Job]: ...
-
-    def counts(self) -> dict[State, int]: ...
-
-
-class Chain(Protocol):
-    """The durable chain of stages."""
-
-    def enqueue(self, job: Job) -> None: ...
-
-    def cancel(self, job_id: str) -> None: ...
-
-    def rerun(self, job_id: str) -> str:
-        """Starts the job anew under a fresh attempt; gives the id of the work."""
-        ...
+    at: float
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -187,13 +173,103 @@ class Receipt:
     status: str
 
 
+class Records(Protocol):
+    """What we know of every job, for people and pages; one row per series and fingerprint.
+
+    Several processes write at once. So a job changes by `move`, which refuses (Cancelled) when the job was meanwhile
+    cancelled, superseded or started anew: `turn` counts how often a person or a late slice started it.
+    """
+
+    def add(self, job: Job) -> bool:
+        """True when the job is new; False when its id is already known."""
+        ...
+
+    def put(self, job: Job) -> None:
+        """Writes the job as given, whatever stood there."""
+        ...
+
+    def known(self, job_id: str) -> Job | None: ...
+
+    def find(self, *, series_uid: str | None = None, state: State | None = None, limit: int = 100) -> Sequence[Job]:
+        """Newest first."""
+        ...
+
+    def counts(self) -> dict[State, int]: ...
+
+    def turn(self, job_id: str) -> int: ...
+
+    def move(self, job_id: str, turn: int, state: State, reason: str = "", **changes: object) -> Job:
+        """The job in its next state, with other fields changed; raises Cancelled when this turn is over."""
+        ...
+
+    def again(self, job_id: str, state: State, reason: str) -> int:
+        """Starts the job anew, from whatever state; gives the new turn."""
+        ...
+
+    def progress(self, job_id: str, phase: str, fraction: float) -> None: ...
+
+    def sending(self, job_id: str, turn: int, sending: Sending) -> Job:
+        """How one destination stands; the job's own state follows from all of them."""
+        ...
+
+    def receipt(self, job_id: str, destination: str, receipt: Receipt) -> None: ...
+
+    def receipts(self, job_id: str, destination: str) -> Sequence[Receipt]: ...
+
+    def event(self, job_id: str, kind: str, text: str) -> None: ...
+
+    def timeline(self, job_id: str) -> Sequence[Event]: ...
+
+    def link(self, job_id: str, patient: str) -> None:
+        """Ties a job to the salted hash of its patient, which priors share."""
+        ...
+
+    def due(self, before: float, limit: int = 100) -> Sequence[Job]:
+        """Jobs at their end since before that time, whose data is still kept."""
+        ...
+
+    def erase(self, job_id: str) -> None:
+        """Leaves of the job what identifies nobody: UIDs become salted hashes, receipts go."""
+        ...
+
+    def erased(self, job_id: str) -> bool: ...
+
+
+class Chain(Protocol):
+    """The durable chain of stages."""
+
+    def enqueue(self, job: Job) -> None:
+        """Starts the job's present turn; once, however often it is called."""
+        ...
+
+    def cancel(self, job_id: str) -> None: ...
+
+    def rerun(self, job_id: str) -> str:
+        """Starts the job anew under a fresh turn; gives the id of the work."""
+        ...
+
+    def resend(self, job_id: str, destination: str) -> str:
+        """Starts a delivery anew, for instance out of the dead letters; gives the id of the work."""
+        ...
+
+
 class Destination(Protocol):
     """Somewhere results go. Raises TryAgain when it cannot be reached."""
 
     @property
     def name(self) -> str: ...
 
-    def send(self, datasets: Iterable[Dataset]) -> Sequence[Receipt]: ...
+    def send(self, datasets: Iterable[Dataset]) -> Iterable[Receipt]:
+        """One receipt a dataset, each as soon as it is known."""
+        ...
+
+
+class Confirmation(Protocol):
+    """Asks a destination whether it keeps what it accepted. Raises TryAgain when it gives no answer yet."""
+
+    def kept(self, instances: Sequence[tuple[str, str]], transaction: str) -> frozenset[str]:
+        """Of these (SOP class UID, SOP instance UID), the instance UIDs that are kept."""
+        ...
 
 
 @dataclass(frozen=True)
