@@ -1,0 +1,122 @@
+"""Tissues to an MR image: means, textures, bias field and coil, thick slices, point spread, ghosts, motion, Rician noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from spineps_pacs.domain.volume import Geometry
+from spineps_pacs.phantom.contrast import Contrast
+from spineps_pacs.phantom.grid import Field
+from spineps_pacs.phantom.spine import Spine
+from spineps_pacs.phantom.tissues import Tissue
+from spineps_pacs.phantom.voxels import Labels, voxelise
+
+_MARROWS = (Tissue.MARROW, Tissue.ARCH_MARROW, Tissue.SACRAL_MARROW)
+
+
+def synthesise(labels: Labels, contrast: Contrast, rng: np.random.Generator) -> Field:
+    """The image of these labels, CSF near 1, float32; all noise is drawn from `rng`."""
+    return finish(clean(labels.tissues, labels.geometry.spacing, contrast, rng), labels.geometry, contrast, rng)
+
+
+def clean(tissues: NDArray[np.uint8], spacing: tuple[float, ...], contrast: Contrast, rng: np.random.Generator) -> Field:
+    """Signal before the scanner touches it: means with texture, patchy marrow, flow in the CSF."""
+    means = np.array(contrast.means, dtype=np.float32)
+    rough = np.array(contrast.texture, dtype=np.float32)
+    fine = smooth_noise(rng, tissues.shape, spacing, 2.2)
+    image = means[tissues] * (1 + rough[tissues] * fine)
+    patchy = np.zeros(len(Tissue), dtype=np.float32)
+    patchy[list(_MARROWS)] = contrast.marrow_patch
+    patchy[Tissue.CSF] = contrast.flow * 0.35
+    image *= 1 + patchy[tissues] * smooth_noise(rng, tissues.shape, spacing, 14.0)
+    return np.maximum(image, 0)
+
+
+def finish(image: Field, geometry: Geometry, contrast: Contrast, rng: np.random.Generator) -> Field:
+    """What the scanner adds to the signal of its slices; index order (slice, row, column)."""
+    spacing = geometry.spacing
+    for axis in (1, 2):
+        image = gaussian_filter1d(image, contrast.blur / spacing[axis], axis=axis, truncate=3.0)
+    image = image * _sensitivity(geometry, contrast, rng)
+    if contrast.motion:
+        image = _moved(image, contrast, rng)
+    if contrast.ghost:
+        image = _ghosted(image, contrast, rng)
+    if contrast.gamma != 1:
+        image = np.power(np.maximum(image, 0), np.float32(contrast.gamma))
+    return _noisy(image, contrast.noise, rng)
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], spacing: tuple[float, ...], scale: float) -> Field:
+    """Noise of about unit variance whose grains measure about `scale` mm."""
+    steps = [max(1.0, scale / s) for s in spacing]
+    small = [int(np.ceil(n / k)) + 2 for n, k in zip(shape, steps, strict=True)]
+    grains = rng.standard_normal(small, dtype=np.float32)
+    for axis, (n, k) in enumerate(zip(shape, steps, strict=True)):
+        grains = _stretch(grains, axis, n, k, float(rng.random()))
+    return np.asarray(grains * np.float32(1.5), dtype=np.float32)
+
+
+def _stretch(field: Field, axis: int, count: int, step: float, phase: float) -> Field:
+    at = np.arange(count) / step + phase
+    i = np.minimum(at.astype(int), field.shape[axis] - 2)
+    w = (at - i).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(field.ndim)])
+    return np.take(field, i, axis=axis) * (1 - w) + np.take(field, i + 1, axis=axis) * w
+
+
+def _sensitivity(geometry: Geometry, contrast: Contrast, rng: np.random.Generator) -> Field:
+    """A smooth bias field, and the falling signal of the coil behind the back (LPS +y is posterior)."""
+    shape, affine = geometry.shape, geometry.affine
+    bias = smooth_noise(rng, shape, geometry.spacing, 160.0) * np.float32(contrast.bias)
+    steps = [np.arange(n, dtype=np.float32) * np.float32(affine[1, k]) for k, n in enumerate(shape)]
+    back = steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None, :]
+    fall = np.float32(contrast.coil / 100.0) * (back - back.mean())
+    return np.exp(np.clip(bias + fall, -2.5, 1.2))
+
+
+def _moved(image: Field, contrast: Contrast, rng: np.random.Generator) -> Field:
+    """Swallowing and breathing: some slices are a mixture with themselves, shifted along the rows."""
+    shift = max(1, round(contrast.motion * 2))
+    share = (rng.random(image.shape[0]) < 0.7) * rng.uniform(0.1, 0.35, image.shape[0])
+    share = share.astype(np.float32)[:, None, None]
+    return np.asarray(image * (1 - share) + share * np.roll(image, shift, axis=1), dtype=np.float32)
+
+
+def _ghosted(image: Field, contrast: Contrast, rng: np.random.Generator) -> Field:
+    """Faint copies along the phase direction (rows: head to foot, as spine protocols choose)."""
+    away = int(image.shape[1] * rng.uniform(0.08, 0.3)) + 1
+    sign = np.float32(rng.choice([-1.0, 1.0]))
+    copies = np.roll(image, away, axis=1) + sign * np.roll(image, -away, axis=1)
+    return np.maximum(image + np.float32(contrast.ghost) * copies, 0)
+
+
+def _noisy(image: Field, sigma: float, rng: np.random.Generator) -> Field:
+    real = image + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    imaginary = np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.sqrt(real * real + imaginary * imaginary)
+
+
+def thick(geometry: Geometry, thickness: float, times: int) -> Geometry:
+    """The grid with `times` sub-slices through each slice's thickness (mm), slice after slice, as an average needs it.
+
+    Only for gapless or gapped slices of one spacing: sub-slices of neighbours may not overlap.
+    """
+    affine = geometry.affine.copy()
+    spacing = geometry.spacing[0]
+    affine[:3, 0] *= 1 / times
+    if not np.isclose(thickness, spacing):
+        raise ValueError(f"slices of {thickness} mm at {spacing} mm are rendered slice by slice")
+    affine[:3, 3] -= affine[:3, 0] * (times - 1) / 2
+    return Geometry(affine, (geometry.shape[0] * times, *geometry.shape[1:]), geometry.frame_of_reference_uid)
+
+
+def scan(spine: Spine, geometry: Geometry, contrast: Contrast, rng: np.random.Generator, times: int = 3) -> Field:
+    """The image of a spine with slices as thick as their spacing: `times` sub-slices are rendered and averaged."""
+    fine = thick(geometry, geometry.spacing[0], times)
+    signal = clean(voxelise(spine, fine).tissues, fine.spacing, contrast, rng)
+    averaged = signal.reshape(geometry.shape[0], times, *geometry.shape[1:]).mean(axis=1, dtype=np.float32)
+    return finish(averaged, geometry, contrast, rng)
+
+
