@@ -1,12 +1,10 @@
 """The configuration file: read once, checked whole, frozen; an unknown key or wrong value is named with its line.
 
-config/spineps-pacs.toml holds every key with its default and its meaning; a test keeps the two alike. Nothing is read
-from the environment; a secret is the content of a file that the configuration names.
+config/spineps-pacs.toml holds every key with its default and its meaning; a test keeps the two alike. Only the file speaks; a secret is the content of a file that the configuration names.
 """
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from spineps_pacs.domain.errors import SettingsError
-from spineps_pacs.toml_lines import KeyPath, key_lines
+from spineps_pacs.settings_faults import sentences
 
 Port = int
 Kind = Literal["structures", "levels", "report", "picture", "presentation", "rtstruct", "source"]
@@ -295,7 +293,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the file speaks: no environment, no dotenv, no secrets folder."""
+        """Only the file speaks: no variable, no dotenv, no secrets folder."""
         return (init_settings,)
 
 
@@ -317,7 +315,7 @@ def parse(text: str, name: str = "settings", folder: Path | None = None) -> Sett
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentences(error, text, name))) from error
+        raise SettingsError("\n".join(sentences(error, Settings, text, name))) from error
     _check_names(settings, name)
     return _anchored(settings, folder) if folder else settings
 
@@ -354,53 +352,3 @@ def _anchored(value: Any, folder: Path) -> Any:
         changed = {key: _anchored(getattr(value, key), folder) for key in type(value).model_fields}
         return value.model_copy(update=changed)
     return value
-
-
-def _sentences(error: ValidationError, text: str, name: str) -> list[str]:
-    lines = key_lines(text)
-    sentences = []
-    for fault in error.errors(include_url=False):
-        where = tuple(part for part in fault["loc"])
-        line = _line_of(where, lines)
-        place = f"{name}, line {line}" if line else name
-        sentences.append(f"{place}: {_what(fault, where)}")
-    return sentences
-
-
-def _line_of(where: KeyPath, lines: dict[KeyPath, int]) -> int | None:
-    while where:
-        if where in lines:
-            return lines[where]
-        where = where[:-1]
-    return None
-
-
-def _what(fault: Any, where: KeyPath) -> str:
-    key = ".".join(str(part) for part in where)
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {_allowed(where)}"
-    if fault["type"] == "missing":
-        return f"{key!r} is missing"
-    return f"{key!r} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-
-
-def _allowed(where: KeyPath) -> str:
-    fields = sorted(_fields_at(where[:-1]))
-    near = difflib.get_close_matches(str(where[-1]), fields, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Allowed here: {', '.join(fields)}"
-
-
-def _fields_at(where: KeyPath) -> list[str]:
-    model: Any = Settings
-    for part in where:
-        if isinstance(part, str):
-            model = _model_in(model.model_fields[part].annotation)
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> Any:
-    """The table class inside `X`, `X | None` or `tuple[X, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)

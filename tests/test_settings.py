@@ -12,14 +12,15 @@ import pytest
 from pydantic import BaseModel
 
 from spineps_pacs.domain.errors import SettingsError
-from spineps_pacs.settings import Settings, _model_in, load, parse, secret
+from spineps_pacs.settings import Settings, load, parse, secret
+from spineps_pacs.settings_faults import table_in
 
 CONFIG = Path(__file__).parent.parent / "config" / "spineps-pacs.toml"
 
 
 def _keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
+        inner = table_in(field.annotation)
         yield (*path, name), field
         if inner is not None:
             yield from _keys(inner, (*path, name))

@@ -1,0 +1,30 @@
+"""What all tests share: real programs are used where they are, named where they are not, and demanded in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+PLACES = ("/usr/sbin", "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
+
+
+def find_program(name: str) -> str | None:
+    """Where a real program lies: on the path, beside Python, or where Debian puts servers."""
+    beside = Path(sys.executable).parent
+    search = os.pathsep.join([os.environ.get("PATH", ""), str(beside), *PLACES])
+    return shutil.which(name, path=search)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked real("program") needs that program: absent, it is skipped by name, and fails where CI=true."""
+    absent = [m.args[0] for m in item.iter_markers("real") if m.args and not find_program(m.args[0])]
+    if not absent:
+        return
+    sentence = f"{', '.join(absent)} is not installed (make tools)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(sentence, pytrace=False)
+    pytest.skip(sentence)
