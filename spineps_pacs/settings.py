@@ -1,6 +1,7 @@
 """The configuration file: read once, checked whole, frozen; an unknown key or wrong value is named with its line.
 
-config/spineps-pacs.toml holds every key with its default and its meaning; a test keeps the two alike. Only the file speaks; a secret is the content of a file that the configuration names.
+config/spineps-pacs.toml holds every key with its default and its meaning; a test keeps the two alike. Only the file
+speaks; a secret is the content of a file that the configuration names.
 """
 
 from __future__ import annotations
