@@ -1,0 +1,1 @@
+"""Report to standard objects: SEG, SR, pictures and side files; the only room that imports highdicom."""

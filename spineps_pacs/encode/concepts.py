@@ -1,0 +1,84 @@
+"""Coded concepts of headers and reports: those of the standard by name, and ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
+
+from spineps_pacs.domain.anatomy import PRIVATE_SCHEME, Code, dcm, private, sct
+
+OLDER_CATEGORY = sct("123037004", "Anatomical Structure")
+FINDING_CATEGORY = sct("276214006", "Finding category")
+MR_EXAMINATION = Code("25056-3", "LN", "MRI unspecified body region")
+ARTIFICIAL_INTELLIGENCE = dcm("123110", "Artificial Intelligence")
+ACQUISITION, PROCESSING = dcm("109101", "Acquisition Equipment"), dcm("109102", "Processing Equipment")
+SEGMENTATION = dcm("113076", "Segmentation")
+REJECTED = dcm("113001", "Rejected for Quality Reasons")
+COMMENT = dcm("121106", "Comment")
+CERTAINTY = dcm("111012", "Certainty of Finding")
+SUMMED_VOXELS = dcm("126030", "Sum of segmented voxel method for volume")
+CENTRE = dcm("128137", "Geometric Centerpoint")
+QUALITY, QUALITY_ISSUE = dcm("130550", "Imaging Series Quality"), dcm("113010", "Quality Issue")
+LIMITED = Code("RID13", "RADLEX", "Limited quality")
+NOT_DIAGNOSTIC = Code("RID14", "RADLEX", "Non-diagnostic quality")
+INCOMPLETE = dcm("130576", "Anatomy coverage incomplete")
+YES = sct("373066001", "Yes")
+SUSPECTED, ABSENT = sct("415684004", "Suspected"), sct("272519000", "Absent")
+UNDETERMINED = sct("373068000", "Undetermined")
+LUMBOSACRAL = sct("1145012009", "Lumbosacral junction of vertebral column")
+THORACOLUMBAR = sct("1145014005", "Thoracolumbar junction of vertebral column")
+
+NUMBERING_ANOMALY = private("NUMANOM", "Vertebral numbering anomaly")
+LEVEL_METHOD = private("LVLMETHOD", "Vertebral level assignment method")
+BY_MODEL = private("LVLMODEL", "Level named by a model")
+BY_ANCHOR = private("LVLANCHOR", "Level counted from an anchor")
+BY_COUNT = private("LVLCOUNT", "Vertebra counted from the top, level not known")
+MARGIN = private("LVLMARGIN", "Cost margin to the best other numbering")
+TRUNCATED = private("FOVTRUNC", "Structure truncated by field of view")
+UNCERTAINTY = private("UNCERT95", "Half width of the 95 % interval")
+FOLD_SPREAD = private("FOLDSPREAD", "Spread of the volume between folds of the model")
+NUMBERING = private("NUMBERING", "Vertebral numbering")
+CURVATURE = private("CURVATURE", "Spinal curvature")
+LORDOSIS_CERVICAL = private("LORDOSISC", "Cervical lordosis")
+KYPHOSIS_THORACIC = private("KYPHOSIST", "Thoracic kyphosis")
+LORDOSIS_LUMBAR = private("LORDOSISL", "Lumbar lordosis")
+
+UNITS = {
+    "mm": "mm",
+    "mm2": "square millimeter",
+    "mm3": "cubic millimeter",
+    "deg": "degree",
+    "1": "no units",
+    "%": "percent",
+}
+"""UCUM unit to its code meaning."""
+
+
+def concept(code: Code) -> Any:
+    """As highdicom takes it."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def unit(symbol: str) -> Any:
+    """A unit of measurement."""
+    return CodedConcept(symbol, "UCUM", UNITS[symbol])
+
+
+def code_item(code: Code) -> Dataset:
+    """As an item of a code sequence."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
+    return item
+
+
+def is_private(item: Dataset) -> bool:
+    """True for a code of ours."""
+    return bool(item.get("CodingSchemeDesignator") == PRIVATE_SCHEME)
+
+
+def plain(text: str, limit: int = 64) -> str:
+    """Text that every character set has, on one line and no longer than its attribute allows."""
+    ascii_only = text.encode("ascii", "replace").decode().replace("\\", "/")
+    return " ".join(ascii_only.split())[:limit]

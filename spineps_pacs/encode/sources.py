@@ -1,0 +1,163 @@
+"""The source images as an encoder needs them: one plain dataset per slice with geometry and references, no patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DSfloat
+
+from spineps_pacs.domain.errors import Unusable
+from spineps_pacs.domain.report import Report
+from spineps_pacs.domain.series import Series
+from spineps_pacs.domain.volume import Frame
+
+_PLACEHOLDERS = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_SHARED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where one source frame lies: position and orientation (LPS), spacing between rows and columns, thickness, mm."""
+
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float, float, float]
+    spacing: tuple[float, float]
+    thickness: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """The images behind the slices of a report.
+
+    `slices` are the indices of those slices that have an image (a filled-in slice has none), `planes` and `frames` go
+    with them. `images` are what highdicom is given: one dataset a slice, or one multi-frame dataset; they hold no
+    patient, since the header is carried over as bytes. `first` is the source dataset whose header is carried over.
+    """
+
+    first: Dataset
+    slices: tuple[int, ...]
+    frames: tuple[Frame, ...]
+    planes: tuple[Plane, ...]
+    images: tuple[Dataset, ...]
+
+    @property
+    def multiframe(self) -> bool:
+        """True when the source is one Enhanced (multi-frame) instance."""
+        return self.frames[0].number is not None
+
+    def frame_of(self, index: int) -> Frame | None:
+        """The source image of a slice, None for a slice that was filled in."""
+        return self.frames[self.slices.index(index)] if index in self.slices else None
+
+
+def sources(report: Report, series: Series) -> Sources:
+    """The source image of every slice of the report, in slice order."""
+    datasets = {str(ds.SOPInstanceUID): ds for ds in series.datasets}
+    slices = tuple(k for k, frame in enumerate(report.volume.frames) if frame.sop_instance_uid in datasets)
+    if not slices:
+        raise Unusable(f"none of the {report.volume.geometry.shape[0]} slices has an image in the series")
+    frames = tuple(report.volume.frames[k] for k in slices)
+    planes = tuple(plane(datasets[frame.sop_instance_uid], frame.number) for frame in frames)
+    first = min(datasets.values(), key=lambda ds: str(ds.SOPInstanceUID))
+    if frames[0].number is None:
+        images = tuple(_single(datasets[f.sop_instance_uid], p) for f, p in zip(frames, planes, strict=True))
+    else:
+        images = (_multiple(datasets, frames, planes),)
+    return Sources(first, slices, frames, planes, images)
+
+
+def plane(dataset: Dataset, number: int | None) -> Plane:
+    """The plane of a single-frame image, or of frame `number` (1-based) of a multi-frame one."""
+    position, orientation, measures = (dataset, dataset, dataset) if number is None else _groups(dataset, number)
+    spacing = tuple(float(v) for v in measures.PixelSpacing)
+    thickness = measures.get("SliceThickness") or measures.get("SpacingBetweenSlices") or 0
+    return Plane(
+        _floats(position.ImagePositionPatient, 3),  # type: ignore[arg-type]
+        _floats(orientation.ImageOrientationPatient, 6),  # type: ignore[arg-type]
+        (spacing[0], spacing[1]),
+        abs(float(thickness)),
+    )
+
+
+def decimal(value: float) -> Any:
+    """A decimal string of at most 16 characters, as DS demands."""
+    return DSfloat(float(value), auto_format=True)
+
+
+def decimals(values: Iterable[float]) -> list[Any]:
+    """Several of them."""
+    return [decimal(value) for value in values]
+
+
+def _groups(dataset: Dataset, number: int) -> tuple[Dataset, Dataset, Dataset]:
+    """The items that hold position, orientation and pixel measures of a frame; its own before the shared ones."""
+    own = dataset.PerFrameFunctionalGroupsSequence[number - 1]
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+
+    def item(keyword: str) -> Dataset:
+        return (own if keyword in own else shared)[keyword].value[0]
+
+    return item("PlanePositionSequence"), item("PlaneOrientationSequence"), item("PixelMeasuresSequence")
+
+
+def _floats(values: Iterable[Any], expected: int) -> tuple[float, ...]:
+    numbers = tuple(float(v) for v in values)
+    if len(numbers) != expected:
+        raise Unusable(f"a source image has {len(numbers)} numbers where its geometry needs {expected}")
+    return numbers
+
+
+def _bare(source: Dataset) -> Dataset:
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    for keyword in _PLACEHOLDERS:
+        setattr(image, keyword, "")
+    for keyword in ("SOPClassUID", "SOPInstanceUID", *_SHARED):
+        setattr(image, keyword, str(source.get(keyword, "")))
+    if not image.FrameOfReferenceUID:
+        raise Unusable("the source images have no Frame of Reference UID")
+    image.PositionReferenceIndicator = ""
+    image.Modality = "MR"
+    image.Rows, image.Columns = int(source.Rows), int(source.Columns)
+    image.LossyImageCompression = "00"
+    return image
+
+
+def _single(source: Dataset, where: Plane) -> Dataset:
+    image = _bare(source)
+    image.ImagePositionPatient = decimals(where.position)
+    image.ImageOrientationPatient = decimals(where.orientation)
+    image.PixelSpacing = decimals(where.spacing)
+    image.SliceThickness = decimal(where.thickness)
+    return image
+
+
+def _multiple(datasets: dict[str, Dataset], frames: tuple[Frame, ...], planes: tuple[Plane, ...]) -> Dataset:
+    uids = {frame.sop_instance_uid for frame in frames}
+    if len(uids) > 1:
+        raise Unusable(f"the slices come from {len(uids)} multi-frame instances; only one can be referred to")
+    image = _bare(datasets[frames[0].sop_instance_uid])
+    image.NumberOfFrames = len(frames)
+    orientation, measures, shared = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = decimals(planes[0].orientation)
+    measures.PixelSpacing = decimals(planes[0].spacing)
+    measures.SliceThickness = decimal(planes[0].thickness)
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    image.SharedFunctionalGroupsSequence = [shared]
+    image.PerFrameFunctionalGroupsSequence = [_positioned(where) for where in planes]
+    return image
+
+
+def _positioned(where: Plane) -> Dataset:
+    position, item = Dataset(), Dataset()
+    position.ImagePositionPatient = decimals(where.position)
+    item.PlanePositionSequence = [position]
+    return item
