@@ -54,6 +54,7 @@ def draw_spine(seed: int, wishes: Wishes) -> Spine:
         fat=float(rng.uniform(0.6, 1.7)),
         muscle=float(rng.uniform(0.0, 1.0)),
         scale=habit.scale,
+        flow=float(rng.uniform(0, 1)),
         sacralised=float(rng.uniform(0.7, 1.0)) if wishes.sacralisation else 0.0,
     )
 
@@ -99,9 +100,16 @@ def _vertebra(rng: Rng, habit: _Habit, wishes: Wishes, name: str, names: list[st
         dens=15.5 * habit.scale if name == "C2" else 0.0,
         fused_below=merged,
         oedema=any(n == name for n, _ in wishes.fracture) and bool(rng.random() < 0.6),
+        modic=_modic(rng, wishes),
         screws=wishes.metal is not None and name in names[names.index(wishes.metal) : names.index(wishes.metal) + 2],
         haemangioma=blob,
     )
+
+
+def _modic(rng: Rng, wishes: Wishes) -> tuple[float, float]:
+    """How deep (mm) fatty or oedematous marrow reaches from the upper and the lower endplate."""
+    depths = rng.uniform(3, 9, 2) * (rng.random(2) < 0.3 * wishes.degeneration**2)
+    return float(depths[0]), float(depths[1])
 
 
 def _body(rng: Rng, habit: _Habit, wishes: Wishes, name: str, sizes: dict[str, float]) -> Body:

@@ -100,11 +100,12 @@ def _indent(spine: Spine, s: Floats, chord: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Around:
-    """Curvilinear coordinates of every voxel of a grid."""
+    """Curvilinear coordinates of every voxel of a grid; `level` is the position (sizes.py), going on beyond the curve."""
 
     s: Field
     x: Field
     y: Field
+    level: Field
 
 
 def coordinates(curve: Curve, grid: Grid) -> Around:
@@ -118,8 +119,9 @@ def coordinates(curve: Curve, grid: Grid) -> Around:
     s = curve.s[nearest] + np.clip(np.sum(off * curve.down[nearest], axis=-1), -40, 40)
     x = np.sum(off * curve.left[nearest], axis=-1)
     y = np.sum(off * curve.back[nearest], axis=-1)
+    level = curve.at(curve.position, s) + np.maximum(s - curve.s[-1], 0) / 15 + np.minimum(s, 0) / 25
     matrices = [_between(axis, n) for axis, n in zip(axes, grid.shape, strict=True)]
-    return Around(*(_spread(f.astype(np.float32), matrices) for f in (s, x, y)))
+    return Around(*(_spread(f.astype(np.float32), matrices) for f in (s, x, y, level)))
 
 
 def _lattice(count: int, step: float) -> Floats:

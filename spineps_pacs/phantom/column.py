@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_ID, DISC_OFFSET, ENDPLATE_ID, ENDPLATE_OFFSET, SACRUM_ID
 from spineps_pacs.phantom.bones import Local, body_outline, ellipsoid, plates
 from spineps_pacs.phantom.canvas import Canvas, Mask
-from spineps_pacs.phantom.grid import Box, Field
+from spineps_pacs.phantom.grid import Field
 from spineps_pacs.phantom.spine import Disc, Placed, Segment, Spine, Vertebra
 from spineps_pacs.phantom.tissues import Tissue
 
@@ -47,6 +47,9 @@ def _paint_body(v: Vertebra, canvas: Canvas, fused_above: bool) -> None:
     tissue = _body_tissue(v, at, wall if dens is None else np.minimum(wall, dens), (over, under))
     canvas.paint(box, inside & ~caps & free, (CORPUS_ID, v.id), tissue)
     canvas.paint(box, inside & caps & free, (ENDPLATE_ID, ENDPLATE_OFFSET + v.id), int(Tissue.ENDPLATE))
+    if dens is None:
+        band = (wall < (1 + 2.4 / v.body.depth) ** 2) & (np.abs(at.left) < 0.36 * v.body.width) & (over > -1.2) & (under > -1.2)
+        canvas.paint(box, band & canvas.free(box), (0, 0), int(Tissue.LIGAMENT))
 
 
 def _dens(v: Vertebra, at: Local) -> Field:
@@ -62,6 +65,9 @@ def _body_tissue(v: Vertebra, at: Local, wall: Field, plate: tuple[Field, Field]
     tissue = np.full(wall.shape, Tissue.MARROW, np.uint8)
     if v.oedema:
         tissue[plate[0] < v.body.height * (0.25 + 0.5 * v.body.collapse) + 2 * at.rough] = Tissue.OEDEMA
+    for reach, away in zip(v.modic, plate, strict=True):
+        if reach:
+            tissue[away < reach * (1 + 0.3 * at.rough) * (1 - 0.3 * (at.posterior / v.body.depth))] = Tissue.MODIC
     vein = (np.abs(at.up) < 1.0 + 0.5 * at.rough) & (np.abs(at.left) < 3.5) & (at.posterior > v.body.depth * 0.12)
     tissue[vein & (v.position > 7.5)] = Tissue.VEIN
     if v.haemangioma is not None:
@@ -104,7 +110,9 @@ def _paint_disc(v: Vertebra, lower, canvas: Canvas) -> None:  # type: ignore[no-
     across, along = (at.left / (width * bulge)) ** 2, (at.posterior / behind) ** 2
     q = across + along - 0.4 * across * along * (across + along < 2)
     inside = (over > 0) & (under > 0) & (q < 1) & canvas.free(box)
+    band = (over > 0) & (under > 0) & (q < (1 + 1.3 / depth) ** 2) & (np.abs(at.left) < 0.8 * width)
     canvas.paint(box, inside, (DISC_ID, DISC_OFFSET + v.id), _disc_tissue(v.disc, at, q, (over, under)))
+    canvas.paint(box, band & canvas.free(box), (0, 0), int(Tissue.LIGAMENT))
 
 
 def _between(v: Vertebra, placed: Placed, body) -> Placed:  # type: ignore[no-untyped-def]
@@ -135,7 +143,7 @@ def paint_sacrum(spine: Spine, canvas: Canvas) -> None:
 
 def _paint_segment(spine: Spine, canvas: Canvas, n: int, piece: Segment) -> None:
     body, span = piece.body, piece.span * (1.0 if n else 1 + 0.05 * spine.sacralised)
-    tall = body.height / 2 + body.depth * 0.25
+    tall = body.height / 2 + (13 if n == 0 else 2.5)
     box = canvas.box(piece.placed, (-span - 4, -body.depth, -tall), (span + 4, body.depth / 2 + piece.canal_depth + 26, tall))
     if box is None:
         return
@@ -146,6 +154,9 @@ def _paint_segment(spine: Spine, canvas: Canvas, n: int, piece: Segment) -> None
     ala = _ala(piece, at, n)
     back = _crest(piece, at)
     q = np.minimum(np.minimum(wall, ala), back)
+    if n == 0:
+        q = np.minimum(q, _sacral_facets(piece, at))
+        inside |= (at.up < body.height / 2 + 12) & (at.posterior > body.depth / 2 + 2) & (at.up > 0)
     hole = _foramen(piece, at) < 1
     mask = inside & (q < 1) & ~hole & canvas.free(box)
     tissue = np.where(q > 0.82, np.uint8(Tissue.CORTEX), np.uint8(Tissue.SACRAL_MARROW))
@@ -175,8 +186,17 @@ def _crest(piece: Segment, at: Local) -> Field:
     inner = (at.left / half_width) ** 2 + (behind / half_depth) ** 2
     outer = (at.left / (half_width + 6)) ** 2 + (behind / (half_depth + 6)) ** 2
     ring = np.where((inner > 1) & (behind > -half_depth), outer, np.float32(9))
+    low = at.up < piece.body.height / 2 - 0.3 * (behind + half_depth)
+    ring = np.where(low, ring, np.float32(9))
     crest = (at.left / 3.5) ** 2 + ((behind - half_depth - 6) / 8) ** 2 + (at.up / (piece.body.height * 0.4)) ** 4
     return np.minimum(ring, crest)
+
+
+def _sacral_facets(piece: Segment, at: Local) -> Field:
+    """The upper articular processes of S1, part of the sacrum."""
+    mirrored = Local(np.abs(at.left), at.posterior, at.up, at.rough)
+    behind = piece.body.depth / 2 + 1 + piece.canal_depth * 0.75
+    return ellipsoid(mirrored, (piece.canal_width / 2 + 8, behind, piece.body.height / 2 + 1), (5.5, 6.0, 9.0), -10, 45)
 
 
 def _foramen(piece: Segment, at: Local) -> Field:
@@ -203,5 +223,3 @@ def _paint_coccyx(canvas: Canvas, piece: Segment) -> None:
     mask: Mask = (q < 1) & canvas.free(box)
     canvas.paint(box, mask, (0, 0), np.where(q > 0.7, np.uint8(Tissue.CORTEX), np.uint8(Tissue.SACRAL_MARROW)))
 
-
-__all__ = ["Box", "paint_bodies", "paint_discs", "paint_sacrum"]

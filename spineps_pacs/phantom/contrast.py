@@ -81,7 +81,7 @@ def _texture(scale: float) -> tuple[float, ...]:
 
 T2W = Contrast(
     name="T2W",
-    means=_row({t: 0.45 * low + 0.55 * high for t, (low, high) in T2_RANGES.items()} | {Tissue.MARROW: 0.4, Tissue.FAT: 0.8}),
+    means=_row({t: 0.45 * low + 0.55 * high for t, (low, high) in T2_RANGES.items()} | {Tissue.MARROW: 0.4, Tissue.FAT: 0.8, Tissue.FLOW_CSF: 0.85}),
     texture=_texture(0.08),
 )
 """The ordinary T2w turbo spin echo of the studies."""
@@ -128,6 +128,8 @@ def _alike(rng: np.random.Generator, means: dict[Tissue, float]) -> None:
 
 def _scanner(rng: np.random.Generator, kind: str, means: dict[Tissue, float], spread: float) -> Contrast:
     smooth = kind == "SPACE"
+    flow = 0.0 if smooth else float(rng.uniform(0, 0.5))
+    means[Tissue.FLOW_CSF] = means[Tissue.CSF] * (1 - flow)
     return Contrast(
         name=f"T2W {kind}",
         means=_row(means),
@@ -139,7 +141,7 @@ def _scanner(rng: np.random.Generator, kind: str, means: dict[Tissue, float], sp
         gamma=float(1 + spread * rng.uniform(-0.25, 0.25)),
         ghost=float(rng.uniform(0.02, 0.12)) if rng.random() < 0.25 else 0.0,
         motion=float(rng.uniform(0.5, 1.6)) if rng.random() < 0.12 else 0.0,
-        flow=0.0 if smooth else float(rng.uniform(0, 0.4)),
+        flow=flow,
         marrow_patch=float(rng.uniform(0.03, 0.16)),
         family=kind,
     )

@@ -59,7 +59,9 @@ def _contents(spine: Spine, curve: Curve, place: Place, position: NDArray[np.flo
     cord_q = (x / np.maximum(width, 0.01)) ** 2 + ((y - shift) / np.maximum(depth, 0.01)) ** 2
     cord = inside & (cord_q < 1)
     tissue = np.where(inside, np.uint8(Tissue.CSF), np.uint8(0))
-    tissue[inside & _roots(spine, curve, place, (half_width, half_depth))] = Tissue.ROOT
+    tissue[_roots(spine, curve, place, (half_width, half_depth), inside)] = Tissue.ROOT
+    if spine.flow > 0:
+        tissue[inside & _flow(spine, place, position)] = Tissue.FLOW_CSF
     tissue[cord] = Tissue.CORD
     tissue[cord & _grey(x, y - shift, width, depth)] = Tissue.GREY
     structure = np.where(inside, np.uint8(CANAL_ID), np.uint8(0))
@@ -70,6 +72,13 @@ def _contents(spine: Spine, curve: Curve, place: Place, position: NDArray[np.flo
     return tissue, structure
 
 
+def _flow(spine: Spine, place: Place, position: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Pulsing CSF leaves dark clouds, mostly behind the thoracic cord."""
+    s, x, y = place
+    cloud = np.sin(s / 11.0 + spine.seed) + np.sin(s / 4.3 + x / 3) + np.cos(y / 2.5 + s / 17)
+    return np.asarray((cloud > 2.3 - 1.3 * spine.flow) & (position > 5) & (position < 19.5) & (y > 1.5))
+
+
 def _grey(x: NDArray[np.float64], y: NDArray[np.float64], width: NDArray[np.float64], depth: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The H of the grey matter."""
     u, v = np.abs(x) / np.maximum(width, 0.01), y / np.maximum(depth, 0.01)
@@ -77,20 +86,23 @@ def _grey(x: NDArray[np.float64], y: NDArray[np.float64], width: NDArray[np.floa
     return np.asarray(horn | ((u < 0.3) & (np.abs(v) < 0.12)))
 
 
-def _roots(spine: Spine, curve: Curve, place: Place, half: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.bool_]:
+def _roots(
+    spine: Spine, curve: Curve, place: Place, half: tuple[NDArray[np.float64], NDArray[np.float64]], inside: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Roots of the cauda equina lie in the back of the sac (the patient lies on it), each drawn towards its exit."""
-    s, x, y = place
-    rng = np.random.default_rng([spine.seed, 11])
-    u, v = x / half[0], y / half[1]
-    found = np.zeros(s.shape, dtype=bool)
     start = curve.where(spine.conus) - 25
-    below = s > start
+    below = np.flatnonzero(inside & (place[0] > start))
+    s, x, y, wide, deep = (np.asarray(f[below], dtype=np.float32) for f in (*place, *half))
+    rng = np.random.default_rng([spine.seed, 11])
+    hit = np.zeros(s.shape, dtype=bool)
     for n in range(20):
         leaves = curve.where(20.5 + 0.32 * n)
-        side = 1 if n % 2 else -1
-        t = np.clip((s - start) / max(leaves - start, 1.0), 0, 1)
-        at_u = side * (rng.uniform(0.05, 0.5) + (0.75 - rng.uniform(0.1, 0.4)) * t**3)
-        at_v = rng.uniform(0.05, 0.8) * np.sqrt(np.maximum(0.05, 1 - at_u**2)) * (1 - 0.7 * t**4) + 0.05 * np.sin(s / 9 + n)
-        radius = rng.uniform(0.55, 0.85)
-        found |= below & (s < leaves) & (((u - at_u) * half[0]) ** 2 + ((v - at_v) * half[1]) ** 2 < radius**2)
+        t = np.clip((s - np.float32(start)) / np.float32(max(leaves - start, 1.0)), 0, 1)
+        u0, u1, v0 = rng.uniform(0.05, 0.5), 0.75 - rng.uniform(0.1, 0.4), rng.uniform(0.05, 0.8)
+        u = np.float32(1 if n % 2 else -1) * (np.float32(u0) + np.float32(u1) * t * t * t)
+        v = np.float32(v0) * np.sqrt(np.maximum(np.float32(0.05), 1 - u * u)) * (1 - np.float32(0.7) * t**4)
+        radius = np.float32(rng.uniform(0.55, 0.85))
+        hit |= (s < leaves) & ((x - u * wide) ** 2 + (y - v * deep) ** 2 < radius**2)
+    found = np.zeros(place[0].shape, dtype=bool)
+    found[below[hit]] = True
     return found

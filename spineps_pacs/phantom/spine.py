@@ -6,7 +6,7 @@ its body, axes (rows) left, posterior, up. The spine always reaches from above C
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,7 @@ class Vertebra:
     dens: float = 0.0
     fused_below: bool = False
     oedema: bool = False
+    modic: tuple[float, float] = (0.0, 0.0)
     screws: bool = False
     haemangioma: tuple[float, float, float, float] | None = None
 
@@ -135,7 +136,7 @@ class Spine:
     muscle: float
     scale: float
     sacralised: float = 0.0
-    soft: dict[str, float] = field(default_factory=dict)
+    flow: float = 0.0
 
     def vertebra(self, name: str) -> Vertebra:
         """The vertebra of that name."""

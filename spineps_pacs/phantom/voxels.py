@@ -12,6 +12,7 @@ from spineps_pacs.phantom.canal import Around, Curve, canal_curve, coordinates
 from spineps_pacs.phantom.canvas import Canvas
 from spineps_pacs.phantom.column import paint_bodies, paint_discs, paint_sacrum
 from spineps_pacs.phantom.grid import Grid
+from spineps_pacs.phantom.linings import paint_linings
 from spineps_pacs.phantom.processes import paint_processes
 from spineps_pacs.phantom.sac import paint_sac
 from spineps_pacs.phantom.spine import Spine
@@ -54,4 +55,5 @@ def paint_all(spine: Spine, curve: Curve, around: Around, canvas: Canvas) -> Non
     paint_sacrum(spine, canvas)
     paint_discs(spine, canvas)
     paint_processes(spine, canvas)
+    paint_linings(spine, canvas)
     paint_surroundings(spine, curve, around, canvas)
