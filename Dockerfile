@@ -21,7 +21,7 @@ RUN useradd --system --create-home --uid 10001 spineps \
 COPY --from=build /opt/spineps-pacs /opt/spineps-pacs
 COPY config/container.toml /etc/spineps-pacs/spineps-pacs.toml
 ENV PATH=/opt/spineps-pacs/bin:$PATH
-USER spineps
+USER 10001
 VOLUME ["/data", "/models"]
 EXPOSE 11112 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \

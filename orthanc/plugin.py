@@ -3,8 +3,8 @@
 # version, as the Python plugin of Orthanc asks of scripts written for it. The rest of spineps-pacs is under Apache-2.0.
 """Inside Orthanc: hands the ids of stable series to the spineps-pacs node beside it; shows what became of them.
 
-Standard library and `orthanc` only, so that it runs in whatever Python Orthanc embeds. What is still to be handed over is
-read from Orthanc's own list of changes, from the one after the last that the node accepted (a global property): so a
+Standard library and `orthanc` only, so that it runs in whatever Python Orthanc embeds. What is still to be handed over
+is read from Orthanc's own list of changes, from the one after the last that the node accepted (a global property): so a
 restart of either side, at any moment, goes on where it was. Orthanc's configuration may hold
 
     "Spineps": {"Node": "http://127.0.0.1:8044", "Command": ["spineps-pacs", "serve", "--config", "..."]}
