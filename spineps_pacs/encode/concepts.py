@@ -7,7 +7,7 @@ from typing import Any
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
-from spineps_pacs.domain.anatomy import PRIVATE_SCHEME, Code, dcm, private, sct
+from spineps_pacs.domain.anatomy import Code, dcm, private, sct
 
 OLDER_CATEGORY = sct("123037004", "Anatomical Structure")
 FINDING_CATEGORY = sct("276214006", "Finding category")
@@ -39,11 +39,6 @@ MARGIN = private("LVLMARGIN", "Cost margin to the best other numbering")
 TRUNCATED = private("FOVTRUNC", "Structure truncated by field of view")
 UNCERTAINTY = private("UNCERT95", "Half width of the 95 % interval")
 FOLD_SPREAD = private("FOLDSPREAD", "Spread of the volume between folds of the model")
-NUMBERING = private("NUMBERING", "Vertebral numbering")
-CURVATURE = private("CURVATURE", "Spinal curvature")
-LORDOSIS_CERVICAL = private("LORDOSISC", "Cervical lordosis")
-KYPHOSIS_THORACIC = private("KYPHOSIST", "Thoracic kyphosis")
-LORDOSIS_LUMBAR = private("LORDOSISL", "Lumbar lordosis")
 
 UNITS = {
     "mm": "mm",
@@ -71,11 +66,6 @@ def code_item(code: Code) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme, code.meaning
     return item
-
-
-def is_private(item: Dataset) -> bool:
-    """True for a code of ours."""
-    return bool(item.get("CodingSchemeDesignator") == PRIVATE_SCHEME)
 
 
 def plain(text: str, limit: int = 64) -> str:

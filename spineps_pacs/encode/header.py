@@ -114,7 +114,7 @@ def _carried(sheet: Sheet, dataset: Dataset) -> Elements:
         carried |= verbatim(sheet.sources.first, ("PositionReferenceIndicator",))
     if "Rows" in dataset and str(sheet.sources.first.get("LossyImageCompression", "")).strip() == "01":
         carried |= verbatim(sheet.sources.first, _LOSSY)
-    if sheet.sources.first.get("BodyPartExamined"):
+    if "Rows" in dataset and sheet.sources.first.get("BodyPartExamined"):
         carried |= verbatim(sheet.sources.first, ("BodyPartExamined",))
     return carried
 

@@ -1,0 +1,52 @@
+"""Which slice shows the spine best, and where in it a level is pointed at."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from spineps_pacs.domain.anatomy import CANAL_ID, CORD_ID, DISC_OFFSET
+from spineps_pacs.domain.report import Report
+from spineps_pacs.encode.segments import Segment
+
+
+def middle_slice(report: Report) -> int:
+    """The slice with most of the canal; without one the slice with most bone, else the one in the middle."""
+    structures, instances = report.structures.labels, report.instances.labels
+    canal = np.isin(structures, (CANAL_ID, CORD_ID))
+    for found in (canal, (instances > 0) & (instances < DISC_OFFSET), structures > 0):
+        areas = found.sum(axis=(1, 2))
+        if areas.any():
+            return int(np.argmax(areas))
+    return int(structures.shape[0] // 2)
+
+
+def points(report: Report, segments: tuple[Segment, ...], usable: tuple[int, ...]) -> dict[int, tuple[int, int, int]]:
+    """Segment number to (slice, row, column): deep inside it, on the middle slice or on its own largest one."""
+    middle = middle_slice(report)
+    boxes = ndimage.find_objects(report.instances.labels.astype(np.int32))
+    found = {}
+    for segment in segments:
+        box = boxes[segment.instance - 1] if segment.instance <= len(boxes) else None
+        if box is not None:
+            point = _inside(report.instances.labels[box] == segment.instance, box, middle, usable)
+            if point is not None:
+                found[segment.number] = point
+    return found
+
+
+def _inside(
+    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    box: tuple[slice, ...],
+    middle: int,
+    usable: tuple[int, ...],
+) -> tuple[int, int, int] | None:
+    areas = mask.sum(axis=(1, 2))
+    first = box[0].start
+    allowed = [k for k in range(len(areas)) if areas[k] and first + k in usable]
+    if not allowed:
+        return None
+    k = middle - first if middle - first in allowed else max(allowed, key=lambda i: (areas[i], -i))
+    depth = ndimage.distance_transform_edt(np.pad(mask[k], 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+    return first + k, box[1].start + int(row), box[2].start + int(column)
