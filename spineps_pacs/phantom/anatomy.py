@@ -115,24 +115,25 @@ def _modic(rng: Rng, wishes: Wishes) -> tuple[float, float]:
 def _body(rng: Rng, habit: _Habit, wishes: Wishes, name: str, sizes: dict[str, float]) -> Body:
     position = POSITIONS[name]
     thoracic = 1.0 if 9 <= position <= 18 else 0.0
-    hollow = (0.9 if position < 8 else 1.6) * rng.uniform(0.5, 1.4, 2) * habit.scale
+    hollow = 0.055 * sizes["height"] * rng.uniform(0.5, 1.5, 2)
     collapse = max((amount for n, amount in wishes.fracture if n == name), default=0.0)
     curve = habit.cervical if position < 8 else habit.thoracic if position < 19.8 else habit.lumbar
+    at = float(rng.uniform(-1.0, 0.2))
+    broken = float(np.degrees(np.arctan(collapse * sizes["height"] / sizes["depth"] * max(0.0, -at))))
     return Body(
         width=sizes["width"] * habit.width,
         depth=sizes["depth"],
-        height=sizes["height"],
-        wedge=body_wedge(position) * (0.3 + 0.7 * curve) + float(rng.normal(0, 0.7)),
-        tilt=0.0,
+        height=sizes["height"] * (1 - 0.55 * collapse),
+        wedge=body_wedge(position) * (0.3 + 0.7 * curve) + float(rng.normal(0, 0.7)) - broken,
         hollow=(float(hollow[0]), float(hollow[1])),
         waist=float(rng.uniform(0.05, 0.11)) * (0.5 if position < 8 else 1.0),
-        kidney=float(rng.uniform(0.04, 0.12)),
+        kidney=float(rng.uniform(0.05, 0.08)),
         taper=thoracic * float(rng.uniform(0.1, 0.22)),
         square=float(rng.uniform(0.25, 0.6)),
         cap=(float(rng.uniform(1.0, 1.6)), float(rng.uniform(1.0, 1.6))),
         lip=float(wishes.osteophytes * rng.gamma(2.0, 0.9)) if rng.random() < 0.7 else 0.0,
-        collapse=collapse,
-        collapse_at=float(rng.uniform(-1.0, 0.2)),
+        collapse=0.3 * collapse,
+        collapse_at=at,
     )
 
 
@@ -202,4 +203,4 @@ def _sacrum(rng: Rng, habit: _Habit) -> tuple[list[Segment], list[Segment]]:
 
 def _sacral_body(rng: Rng, row: tuple[float, ...]) -> Body:
     cap = float(rng.uniform(1.0, 1.5))
-    return Body(row[0], row[1], row[2], 0.0, 0.0, (0.6, 0.6), 0.08, 0.03, 0.0, 0.35, (cap, cap), 0.0)
+    return Body(row[0], row[1], row[2], 0.0, (0.6, 0.6), 0.08, 0.03, 0.0, 0.35, (cap, cap), 0.0)

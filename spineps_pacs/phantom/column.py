@@ -9,7 +9,7 @@ from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_ID, DISC_OFFSET, ENDPLAT
 from spineps_pacs.phantom.bones import Local, body_outline, ellipsoid, plates
 from spineps_pacs.phantom.canvas import Canvas, Mask
 from spineps_pacs.phantom.grid import Field
-from spineps_pacs.phantom.spine import Disc, Placed, Segment, Spine, Vertebra
+from spineps_pacs.phantom.spine import Body, Disc, Placed, Segment, Spine, Vertebra
 from spineps_pacs.phantom.tissues import Tissue
 
 CORTEX = 0.8
@@ -64,7 +64,7 @@ def _dens(v: Vertebra, at: Local) -> Field:
 def _body_tissue(v: Vertebra, at: Local, wall: Field, plate: tuple[Field, Field]) -> NDArray[np.uint8]:
     tissue = np.full(wall.shape, Tissue.MARROW, np.uint8)
     if v.oedema:
-        tissue[plate[0] < v.body.height * (0.25 + 0.5 * v.body.collapse) + 2 * at.rough] = Tissue.OEDEMA
+        tissue[plate[0] < v.body.height * (0.25 + 1.5 * v.body.collapse) + 2 * at.rough] = Tissue.OEDEMA
     for reach, away in zip(v.modic, plate, strict=True):
         if reach:
             tissue[away < reach * (1 + 0.3 * at.rough) * (1 - 0.3 * (at.posterior / v.body.depth))] = Tissue.MODIC
@@ -91,10 +91,10 @@ def paint_discs(spine: Spine, canvas: Canvas) -> None:
             _paint_disc(v, (placed, body), canvas)
 
 
-def _paint_disc(v: Vertebra, lower, canvas: Canvas) -> None:  # type: ignore[no-untyped-def]
+def _paint_disc(v: Vertebra, lower: tuple[Placed, Body], canvas: Canvas) -> None:
     placed, body = lower
-    middle = _between(v, placed, body)
-    width, depth = (v.body.width + body.width) / 4, (v.body.depth + body.depth) / 4
+    middle = disc_frame(v, placed, body)
+    width, depth = (v.body.width + body.width) / 4, disc_half_depth(v, body)
     reach = v.disc.height / 2 + depth * 0.35 + 6
     box = canvas.box(middle, (-width - 4, -depth - 4, -reach), (width + 4, depth + 5, reach))
     if box is None:
@@ -115,7 +115,13 @@ def _paint_disc(v: Vertebra, lower, canvas: Canvas) -> None:  # type: ignore[no-
     canvas.paint(box, band & canvas.free(box), (0, 0), int(Tissue.LIGAMENT))
 
 
-def _between(v: Vertebra, placed: Placed, body) -> Placed:  # type: ignore[no-untyped-def]
+def disc_half_depth(v: Vertebra, below: Body) -> float:
+    """Half the depth of the disc between two bodies, without its bulge."""
+    return (v.body.depth + below.depth) / 4
+
+
+def disc_frame(v: Vertebra, placed: Placed, body: Body) -> Placed:
+    """The frame in the middle between a vertebra and the body below it."""
     axes = v.placed.axes + placed.axes
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     upper, lower = v.placed.world(0, 0, -v.body.height / 2), placed.world(0, 0, body.height / 2)

@@ -34,15 +34,14 @@ class Body:
     """A vertebral body (or sacral segment): a waisted, rounded box between two curved endplates.
 
     `height` is between the rims at the centre, `wedge` in degrees (front taller positive), `hollow` how deep the upper
-    and lower endplates sink in the middle, `collapse` the fraction of the height that a fracture took, `collapse_at`
-    where along the depth it is deepest (-1 front, 1 back). `cap` is the thickness of the endplates.
+    and lower endplates sink in the middle, `collapse` how far a fractured upper endplate has sunk in
+    (part of the height), `collapse_at` where along the depth it is deepest (-1 front, 1 back). `cap` is the thickness of the endplates.
     """
 
     width: float
     depth: float
     height: float
     wedge: float
-    tilt: float
     hollow: tuple[float, float]
     waist: float
     kidney: float
