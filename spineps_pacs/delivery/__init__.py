@@ -1,0 +1,1 @@
+"""Ways out: results to their destinations, and whether these keep them."""

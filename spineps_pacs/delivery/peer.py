@@ -1,0 +1,69 @@
+"""A DICOM peer: its address and names, and how an association with it is opened, with TLS where it is asked for."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from spineps_pacs.domain.errors import SettingsError, TryAgain
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """Our certificate and key, and who signs the peer's; all PEM."""
+
+    certificate: Path
+    key: Path
+    authority: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """For calling a peer: it must show a certificate of the authority."""
+        try:
+            context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.authority)
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"the TLS files of a destination cannot be used: {error}") from error
+        context.check_hostname = False  # peers go by address and AE title; the authority vouches for them
+        return context
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whom we call, and by which name."""
+
+    host: str
+    port: int
+    called_ae: str
+    calling_ae: str
+    timeout_s: float = 30.0
+    tls: TlsFiles | None = None
+
+    @contextmanager
+    def association(self, contexts: Sequence[PresentationContext], **options: object) -> Iterator[Association]:
+        """An open association; raises TryAgain when there is none to be had."""
+        ae = AE(self.calling_ae)
+        ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self.timeout_s
+        tls = {} if self.tls is None else {"tls_args": (self.tls.context(), self.host)}
+        try:
+            association = ae.associate(
+                self.host, self.port, contexts=list(contexts), ae_title=self.called_ae, **tls, **options
+            )
+        except (OSError, RuntimeError) as error:
+            raise TryAgain(f"{self.called_ae} cannot be reached: {type(error).__name__}") from error
+        if not association.is_established:
+            refused = association.is_rejected
+            raise TryAgain(f"{self.called_ae} {'refuses our association' if refused else 'cannot be reached'}")
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+            else:
+                association.abort()

@@ -1,0 +1,169 @@
+"""Who may call, and how much one caller may take: the server beneath the DICOM port.
+
+A stranger's address is turned away before it is heard, a stranger's AE title by a rejection. A TLS handshake runs in
+the caller's own thread, so that one who says nothing keeps nobody waiting. A PDU may not be longer than was agreed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pynetdicom import evt
+from pynetdicom.acse import ACSE
+from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from spineps_pacs.domain.errors import SettingsError
+
+PDU_SLACK = 4096
+"""Association requests may be longer than data PDUs: 128 contexts with their syntaxes, and some room."""
+ASSOCIATE_LIMIT = 256 * 1024
+HANDSHAKE_S = 10.0
+CALLING_REFUSED, CALLED_REFUSED = (0x01, 0x01, 0x03), (0x01, 0x01, 0x07)  # PS3.8 9.3.4
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A sender that may call: AE title, the address or network it must come from ("" for any), its priority."""
+
+    ae_title: str
+    address: str = ""
+    priority: int = 100
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_network(self.address or "0.0.0.0/0", strict=False)
+        except ValueError as error:
+            raise SettingsError(f"caller {self.ae_title!r}: {self.address!r} is no address or network") from error
+
+    def lives_at(self, address: str) -> bool:
+        """True when the address is one of its own."""
+        if not self.address:
+            return True
+        given = ipaddress.ip_address(address.partition("%")[0])
+        mapped = getattr(given, "ipv4_mapped", None) or given
+        return mapped in ipaddress.ip_network(self.address, strict=False)
+
+
+@dataclass(frozen=True)
+class GuestList:
+    """Who may call. `open_house` (a port that hears only this machine) lets everybody in while the list is empty."""
+
+    callers: tuple[Caller, ...] = ()
+    open_house: bool = False
+    called_ae: str = ""
+
+    def knows_address(self, address: str) -> bool:
+        """True when somebody on the list may call from there."""
+        if not self.callers:
+            return self.open_house
+        return any(caller.lives_at(address) for caller in self.callers)
+
+    def find(self, calling_ae: str, address: str) -> Caller | None:
+        """The caller of that name and address, or None for a stranger."""
+        if not self.callers and self.open_house:
+            return Caller(calling_ae)
+        fitting = (c for c in self.callers if c.ae_title == calling_ae and c.lives_at(address))
+        return next(fitting, None)
+
+
+class _Socket(AssociationSocket):  # type: ignore[misc]
+    """Refuses to read a PDU that is longer than was agreed."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        agreed = int(self.assoc.acceptor.maximum_length or 0)
+        limit = max(ASSOCIATE_LIMIT, agreed + PDU_SLACK)
+        if nr_bytes > limit:
+            raise OSError(f"a PDU of {nr_bytes} bytes was announced; at most {limit} are taken")
+        received = super().recv(nr_bytes)
+        return received if isinstance(received, bytearray) else bytearray(received)
+
+
+class _Acse(ACSE):  # type: ignore[misc]
+    """Rejects strangers before anything is negotiated."""
+
+    def __init__(self, association: Association, guests: GuestList) -> None:
+        super().__init__(association)
+        self._guests = guests
+
+    def _negotiate_as_acceptor(self) -> None:
+        request = self.requestor.primitive
+        calling, called = str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()
+        refusal: tuple[int, int, int] | None = None
+        if self._guests.find(calling, self.requestor.address_info.address) is None:
+            refusal = CALLING_REFUSED
+        elif self._guests.called_ae and called != self._guests.called_ae:
+            refusal = CALLED_REFUSED
+        if refusal is None:
+            super()._negotiate_as_acceptor()
+            return
+        self.requestor.ae_title = calling
+        self.send_reject(*refusal)
+        evt.trigger(self.assoc, evt.EVT_REJECTED, {})
+        self.assoc.kill()
+
+
+class _Handler(RequestHandler):  # type: ignore[misc]
+    """Opens one association, behind the handshake and the guest list."""
+
+    def handle(self) -> None:
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.settimeout(HANDSHAKE_S)
+            try:
+                self.request.do_handshake()
+            except (OSError, ssl.SSLError):
+                self.request.close()
+                return
+        self.request.settimeout(self.server.ae.network_timeout)
+        super().handle()
+
+    def _create_association(self) -> Association:
+        association = super()._create_association()
+        association.set_socket(_Socket(association, client_socket=self.request))
+        association.acse = _Acse(association, self.server.guests())
+        return association
+
+
+class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
+    """pynetdicom's server with a guest list that may change while it runs."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *args: Any, guests: Callable[[], GuestList], most: int, **kwargs: Any) -> None:
+        self.guests = guests
+        self._most = most
+        super().__init__(*args, request_handler=_Handler, **kwargs)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accepts without the handshake, which the caller's own thread does."""
+        client, address = self.socket.accept()
+        if self.ssl_context:
+            client = self.ssl_context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+        return client, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  the signature is the library's
+        """False for an address that nobody on the list has, and when far too many call at once."""
+        return self.guests().knows_address(str(client_address[0])) and len(self.active_associations) < 2 * self._most
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that breaks off is no news."""
+
+
+def tls_context(certificate: str, key: str, authority: str, require_client: bool) -> ssl.SSLContext:
+    """For being called: our certificate, and whose signature a caller's must bear."""
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority or None)
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"the TLS files of the DICOM port cannot be used: {error}") from error
+    if require_client:
+        if not authority:
+            raise SettingsError("dicom.tls: client certificates are required, but no authority is named")
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -1,0 +1,244 @@
+"""The one door: every image enters through `arrived`, and `sweep` makes a job of every series that is complete.
+
+The loop remembers nothing: what lies in the inbox and was not yet taken as a job is what is still to come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from spineps_pacs.domain.errors import Unusable
+from spineps_pacs.domain.job import Job, State
+from spineps_pacs.domain.ports import Chain, Datasets, Records
+from spineps_pacs.domain.series import Series, fingerprint
+
+URGENT = ("STAT", "HIGH")
+URGENT_PRIORITY, NORMAL_PRIORITY = 1, 100
+NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+SETTLED_S = 0.05
+"""Longer than a tick of the file system's clock: a series that is taken can be told from one that grew just then."""
+
+
+class Inbox(Datasets, Protocol):
+    """The inbox also tells when something was last added."""
+
+    def changed(self, key: str) -> float: ...
+
+
+class Notes(Protocol):
+    """Notes beside the inbox, by key and kind."""
+
+    def put(self, key: str, kind: str, text: str) -> None: ...
+
+    def get(self, key: str, kind: str) -> str | None: ...
+
+    def forget(self, key: str, *kinds: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who brought an image: an AE title, or "stow", "watched", "orthanc"; and how urgent its series are."""
+
+    name: str
+    priority: int = NORMAL_PRIORITY
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image that is safe in the inbox: the key of its series, and whether it is new."""
+
+    key: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    new: bool
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a series is complete: quiet for so long, or for `after_release_s` after its association ended."""
+
+    quiet_s: float = 30.0
+    after_release_s: float | None = 1.0
+
+
+def series_key(series_uid: str) -> str:
+    """Under which key a series lies in the inbox; a hash, so that no attribute of DICOM becomes a path."""
+    return fingerprint([series_uid])
+
+
+def job_id(series_uid: str, instances: str, recipe: str) -> str:
+    """The id of a job: series, set of instances, and the recipe (models and settings) that it is analysed with."""
+    return hashlib.sha256(f"{series_uid}\n{instances}\n{recipe}".encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The four sockets that meet at the door."""
+
+    inbox: Inbox
+    notes: Notes
+    records: Records
+    chain: Chain
+
+
+class Reception:
+    """Makes jobs of what arrives. `recipe` names models and settings, `salt` hides patients, `clock` gives seconds."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        recipe: str,
+        salt: bytes,
+        patience: Callable[[], Patience],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._inbox, self._notes = desk.inbox, desk.notes
+        self._records, self._chain = desk.records, desk.chain
+        self._recipe = recipe
+        self._salt = salt
+        self._patience = patience
+        self._clock = clock
+
+    def arrived(self, path: Path, source: Source) -> Arrival:
+        """Takes in one complete file; safe in the inbox when this returns. Raises Unusable when it is no DICOM."""
+        header = _header(path)
+        key = series_key(header.SeriesInstanceUID)
+        self._remember(key, str(header.SeriesInstanceUID), source)
+        new = self._inbox.add(key, fingerprint([header.SOPInstanceUID]) + ".dcm", path)
+        return Arrival(key, str(header.SOPClassUID), str(header.SOPInstanceUID), new)
+
+    def released(self, keys: Sequence[str]) -> None:
+        """The association that brought these series has ended; on disk when this returns."""
+        for key in keys:
+            self._notes.put(key, "released", repr(self._clock()))
+
+    def complete(self, series_uid: str) -> None:
+        """Somebody who knows says that all of the series is here."""
+        self._notes.put(series_key(series_uid), "complete", repr(self._clock()))
+
+    def expect(self, series_uid: str, count: int) -> None:
+        """Somebody who knows says how many instances the series has."""
+        self._notes.put(series_key(series_uid), "expected", str(count))
+
+    def sweep(self) -> list[str]:
+        """Makes a job of each complete series that has none yet; gives their ids."""
+        keys = self._inbox.quiet(self._clock())
+        return [self._take(key) for key in keys if self._open(key) and self._is_complete(key)]
+
+    def step(self) -> None:
+        """One turn of the loop."""
+        self.sweep()
+
+    def waiting(self) -> int:
+        """How many series have arrived and are not yet a job."""
+        return sum(self._open(key) for key in self._inbox.quiet(self._clock()))
+
+    def _remember(self, key: str, series_uid: str, source: Source) -> None:
+        if self._notes.get(key, "source") is None:
+            note = {"series_uid": series_uid, "name": source.name, "priority": source.priority}
+            self._notes.put(key, "source", json.dumps(note))
+
+    def _open(self, key: str) -> bool:
+        """True when something of the series was not yet taken."""
+        return self._notes.get(key, "taken") != repr(self._inbox.changed(key))
+
+    def _is_complete(self, key: str) -> bool:
+        patience, last, now = self._patience(), self._inbox.changed(key), self._clock()
+        if now - last < SETTLED_S:
+            return False
+        if now - last >= patience.quiet_s or _time(self._notes.get(key, "complete")) >= last:
+            return True
+        expected = self._notes.get(key, "expected")
+        if expected is not None and len(self._inbox.names(key)) >= int(expected):
+            return True
+        released = _time(self._notes.get(key, "released"))
+        if patience.after_release_s is None or released < last:
+            return False
+        return now - released >= patience.after_release_s
+
+    def _take(self, key: str) -> str:
+        changed = self._inbox.changed(key)  # before the look: what comes after it reopens the series
+        note = json.loads(self._notes.get(key, "source") or "{}")
+        try:
+            series = self._inbox.load(key, pixels=False)
+            job = self._job(series, note)
+        except (Unusable, ValueError, TypeError) as error:
+            job, series = self._unreadable(key, note, error), None
+        if not self._records.add(job) and self._records.erased(job.id):
+            self._records.again(job.id, State.ARRIVING, "arrived again after its data was erased")
+        known = self._records.known(job.id)
+        if series is not None and known is not None and known.state is State.ARRIVING:
+            self._records.link(job.id, self._patient(series))
+            self._supersede(job)
+            self._chain.enqueue(known)
+        self._notes.put(key, "taken", repr(changed))
+        return job.id
+
+    def _job(self, series: Series, note: dict[str, Any]) -> Job:
+        urgent = any(str(ds.get("RequestedProcedurePriority", "")).upper() in URGENT for ds in series.datasets)
+        return Job(
+            id=job_id(series.series_uid, series.fingerprint, self._recipe),
+            series_uid=series.series_uid,
+            study_uid=str(series.datasets[0].get("StudyInstanceUID", "")),
+            fingerprint=series.fingerprint,
+            source=str(note.get("name", "")),
+            priority=URGENT_PRIORITY if urgent else int(note.get("priority", NORMAL_PRIORITY)),
+            created=self._clock(),
+            changed=self._clock(),
+        )
+
+    def _unreadable(self, key: str, note: dict[str, Any], error: Exception) -> Job:
+        """A series that cannot be read is a failed job that says so, not one that vanishes."""
+        instances, series_uid = fingerprint(self._inbox.names(key)), str(note.get("series_uid", ""))
+        return Job(
+            id=job_id(series_uid, instances, self._recipe),
+            series_uid=series_uid,
+            study_uid="",
+            fingerprint=instances,
+            state=State.FAILED,
+            source=str(note.get("name", "")),
+            reason=f"the series cannot be read: {type(error).__name__}",
+            created=self._clock(),
+            changed=self._clock(),
+        )
+
+    def _supersede(self, job: Job) -> None:
+        """Older jobs of the same series saw another set of slices; their work ends."""
+        for old in self._records.find(series_uid=job.series_uid):
+            if old.fingerprint != job.fingerprint and old.state is not State.SUPERSEDED:
+                turn = self._records.again(old.id, old.state, "the series changed")
+                self._records.move(old.id, turn, State.SUPERSEDED, f"the series changed: see job {job.id}")
+                self._chain.cancel(old.id)
+
+    def _patient(self, series: Series) -> str:
+        header = series.datasets[0]
+        parts = (str(header.get("PatientID", "")), str(header.get("IssuerOfPatientID", "")))
+        if not parts[0]:
+            return ""
+        return hmac.new(self._salt, "\n".join(parts).encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _header(path: Path) -> Dataset:
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=list(NEEDED))
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError, TypeError) as error:
+        raise Unusable(f"the file cannot be read as DICOM: {error}") from error
+    for keyword in NEEDED:
+        if not str(header.get(keyword, "") or ""):
+            raise Unusable(f"the image has no {keyword}")
+    return header
+
+
+def _time(text: str | None) -> float:
+    return float("-inf") if text is None else float(text)

@@ -1,0 +1,276 @@
+"""The stages of a job: select, analyse, deliver, confirm; each small, repeatable, and the only place that turns errors
+into states.
+
+A stage may be cut anywhere and run again, here or on another host. So each first looks where the job stands, writes
+beside and renames, and gives the work that follows; whoever runs it enqueues that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from spineps_pacs.domain.errors import Cancelled, NotForUs, SpinepsPacsError, TryAgain, Unusable
+from spineps_pacs.domain.job import Job, Sending, State, Verdict
+from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Produce, Receipt, Records
+from spineps_pacs.domain.series import Series, fingerprint
+from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Retries, Work
+
+SENT = (State.DELIVERED, State.CONFIRMED)
+LOOK_EVERY_S = 1.0
+FORWARD = "source"
+
+Log = Callable[[str, Work, BaseException | None], None]
+
+
+class Rules(Protocol):
+    """Which results go where."""
+
+    def destinations(self, series: Series, job: Job) -> Sequence[str]:
+        """The names of the destinations that take results of this series."""
+        ...
+
+    def kinds(self, destination: str, present: Sequence[str]) -> Sequence[str]:
+        """Of the kinds of result that are present, those that the destination takes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the stages are given: storage, and the functions of the other rooms."""
+
+    inbox: Datasets
+    outbox: Datasets
+    records: Records
+    judge: Callable[[Series, str], Verdict]
+    produce: Produce
+    rules: Rules
+    destinations: Mapping[str, Destination]
+    confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a stage is tried: analyses, deliveries, and a worker's deaths over one job."""
+
+    analysis: Retries = field(default_factory=lambda: Retries(attempts=3))
+    delivery: Retries = field(default_factory=Retries)
+    deaths: int = 3
+
+
+class Stages:
+    """Runs one piece of work and gives what follows."""
+
+    def __init__(self, parts: Parts, patience: Patience, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+        self._parts = parts
+        self._records = parts.records
+        self._patience = patience
+        self._log = log
+        self._clock = clock
+
+    def run(self, work: Work) -> tuple[Work, ...]:
+        """Never raises for a reason of the job: whatever went wrong is in the records afterwards."""
+        stage = {SELECT: self.select, ANALYSE: self.analyse, DELIVER: self.deliver, CONFIRM: self.confirm}[work.stage]
+        try:
+            return stage(work)
+        except Cancelled as reason:
+            self._log(str(reason), work, None)
+        except SpinepsPacsError as reason:
+            self._fail(work, str(reason), None)
+        except Exception as error:  # noqa: BLE001  a bug in one job must not stop the others
+            self._fail(work, f"a fault of ours: {type(error).__name__}", error)
+        return ()
+
+    def select(self, work: Work) -> tuple[Work, ...]:
+        """Is it ours? Every rule on headers; the verdict is kept either way."""
+        job = self._job(work)
+        if job.state is State.ARRIVING:
+            series = self._series(job, pixels=False)
+            try:
+                verdict = self._parts.judge(series, job.source)
+            except NotForUs as reason:
+                verdict = Verdict(taken=False, reason=str(reason))
+            state = State.WAITING if verdict.taken else State.SKIPPED
+            job = self._records.move(job.id, work.turn, state, verdict.reason, verdict=verdict)
+        return (Work(ANALYSE, job.id, work.turn, priority=work.priority),) if job.state is not State.SKIPPED else ()
+
+    def analyse(self, work: Work) -> tuple[Work, ...]:
+        """Series to results in the outbox; said "later" by a busy device, it is tried again."""
+        job = self._job(work)
+        if job.state in (State.WAITING, State.ANALYSING):
+            try:
+                job = self._analyse(job, work)
+            except TryAgain as reason:
+                return self._analyse_later(work, str(reason))
+        if job.state is State.ANALYSED and not job.sendings:
+            job = self._records.move(job.id, work.turn, State.DELIVERED, "no destination takes its results")
+        return tuple(
+            Work(DELIVER, job.id, work.turn, sending.destination, priority=work.priority)
+            for sending in job.sendings
+            if sending.state not in SENT
+        )
+
+    def deliver(self, work: Work) -> tuple[Work, ...]:
+        """Results to one destination; what it accepted is never sent again."""
+        job = self._job(work)
+        sending = _sending_of(job, work.destination)
+        if sending.state not in SENT:
+            self._say(work, State.DELIVERING, sending.reason)
+            try:
+                self._send(job, work.destination)
+            except TryAgain as reason:
+                return self._deliver_later(work, str(reason))
+            self._say(work, State.DELIVERED)
+        return (Work(CONFIRM, job.id, work.turn, work.destination, priority=work.priority),)
+
+    def confirm(self, work: Work) -> tuple[Work, ...]:
+        """Does the destination keep what it accepted? What it does not is sent once more."""
+        job = self._job(work)
+        confirmation = self._parts.confirmations.get(work.destination)
+        if _sending_of(job, work.destination).state is State.CONFIRMED:
+            return ()
+        if confirmation is not None:
+            sent = self._results(job, work.destination)
+            try:
+                kept = confirmation.kept([_identity(ds) for ds in sent], work.id)
+            except TryAgain as reason:
+                return self._confirm_later(work, str(reason))
+            lost = [uid for _, uid in map(_identity, sent) if uid not in kept]
+            if lost:
+                return self._send_again(work, lost)
+        self._say(work, State.CONFIRMED)
+        return ()
+
+    def _analyse(self, job: Job, work: Work) -> Job:
+        if job.attempts >= self._patience.deaths:
+            raise Unusable(f"set aside: its worker died {job.attempts} times over it")
+        job = self._records.move(job.id, work.turn, State.ANALYSING, attempts=job.attempts + 1)
+        series = self._series(job)
+        results = self._parts.produce(series, self._watch(work))
+        names = tuple(_name(result.kind, result.sop_instance_uid) for result in results)
+        for name, result in zip(names, results, strict=True):
+            self._parts.outbox.add(job.id, name, result.content)
+        sendings = tuple(Sending(name) for name in self._parts.rules.destinations(series, job))
+        try:
+            return self._records.move(
+                job.id, work.turn, State.ANALYSED, results=names, sendings=sendings, attempts=0, progress=1.0
+            )
+        except Cancelled:
+            return self._job(work)  # a worker thought dead was faster; its results stand
+
+    def _watch(self, work: Work) -> Callable[[int, int], None]:
+        """Tells progress, and stops the analysis within a second of its cancellation."""
+        looked = self._clock()
+
+        def watch(done: int, total: int) -> None:
+            nonlocal looked
+            if self._clock() - looked < LOOK_EVERY_S:
+                return
+            looked = self._clock()
+            self._job(work)
+            self._records.progress(work.job_id, ANALYSE, done / max(total, 1))
+
+        return watch
+
+    def _send(self, job: Job, name: str) -> None:
+        records, destination = self._records, self._parts.destinations.get(name)
+        if destination is None:
+            raise TryAgain(f"no destination is called {name} any more")
+        accepted = {r.sop_instance_uid for r in records.receipts(job.id, name) if r.accepted}
+        due = [ds for ds in self._results(job, name) if str(ds.SOPInstanceUID) not in accepted]
+        refused = ""
+        for receipt in destination.send(due) if due else ():
+            records.receipt(job.id, name, receipt)
+            accepted |= {receipt.sop_instance_uid} if receipt.accepted else set()
+            refused = refused if receipt.accepted else refused or receipt.status
+        missing = [ds for ds in due if str(ds.SOPInstanceUID) not in accepted]
+        if missing:
+            raise TryAgain(f"{len(missing)} of {len(due)} objects were not accepted: {refused or 'no answer came'}")
+
+    def _results(self, job: Job, destination: str) -> list[Dataset]:
+        kinds = self._parts.rules.kinds(destination, [*{kind_of(name): None for name in job.results}, FORWARD])
+        datasets = [dcmread(self._parts.outbox.path(job.id, name)) for name in job.results if kind_of(name) in kinds]
+        return datasets + (list(self._series(job).datasets) if FORWARD in kinds else [])
+
+    def _send_again(self, work: Work, lost: Sequence[str]) -> tuple[Work, ...]:
+        for uid in lost:
+            self._records.receipt(work.job_id, work.destination, Receipt(uid, accepted=False, status="not kept"))
+        reason = f"the destination does not keep {len(lost)} objects that it accepted"
+        if work.attempt + 1 >= self._patience.delivery.attempts:
+            self._say(work, State.DEAD_LETTER, reason, work.attempt + 1)
+            return ()
+        self._say(work, State.DELIVERING, reason)
+        delay = self._patience.delivery.delay(work)
+        again = Work(DELIVER, work.job_id, work.turn, work.destination, work.attempt + 1, delay, work.priority)
+        return (again,)
+
+    def _analyse_later(self, work: Work, reason: str) -> tuple[Work, ...]:
+        if work.attempt + 1 >= self._patience.analysis.attempts:
+            raise Unusable(f"given up after {work.attempt + 1} attempts: {reason}")
+        self._records.move(work.job_id, work.turn, State.WAITING, reason, attempts=0)
+        return (work.later(self._patience.analysis.delay(work)),)
+
+    def _deliver_later(self, work: Work, reason: str) -> tuple[Work, ...]:
+        if work.attempt + 1 >= self._patience.delivery.attempts:
+            self._say(work, State.DEAD_LETTER, reason, work.attempt + 1)
+            return ()
+        self._say(work, State.DELIVERING, reason, work.attempt + 1)
+        return (work.later(self._patience.delivery.delay(work)),)
+
+    def _confirm_later(self, work: Work, reason: str) -> tuple[Work, ...]:
+        if work.attempt + 1 >= self._patience.delivery.attempts:
+            self._say(work, State.DEAD_LETTER, f"not confirmed: {reason}", work.attempt + 1)
+            return ()
+        self._say(work, State.DELIVERED, f"not yet confirmed: {reason}", work.attempt + 1)
+        return (work.later(self._patience.delivery.delay(work)),)
+
+    def _say(self, work: Work, state: State, reason: str = "", attempts: int | None = None) -> None:
+        known = _sending_of(self._job(work), work.destination)
+        attempts = known.attempts if attempts is None else attempts
+        self._records.sending(work.job_id, work.turn, Sending(work.destination, state, attempts, reason))
+
+    def _fail(self, work: Work, reason: str, error: Exception | None) -> None:
+        self._log(reason, work, error)
+        try:
+            if work.destination:
+                self._say(work, State.DEAD_LETTER, reason)
+            else:
+                self._records.move(work.job_id, work.turn, State.FAILED, reason)
+        except Cancelled as moved_on:
+            self._log(str(moved_on), work, None)
+
+    def _job(self, work: Work) -> Job:
+        job = self._records.known(work.job_id)
+        if job is None:
+            raise Cancelled(f"job {work.job_id} is not known any more")
+        if self._records.turn(job.id) != work.turn or job.state in (State.CANCELLED, State.SUPERSEDED):
+            raise Cancelled(f"job {job.id} is {job.state}, or was started anew")
+        return job
+
+    def _series(self, job: Job, pixels: bool = True) -> Series:
+        series = self._parts.inbox.load(fingerprint([job.series_uid]), pixels)
+        if series.fingerprint != job.fingerprint:
+            raise Cancelled(f"job {job.id} waits for its successor: more slices arrived")
+        return series
+
+
+def kind_of(name: str) -> str:
+    """The kind of result that a file of the outbox holds."""
+    return name.partition(".")[0]
+
+
+def _name(kind: str, sop_instance_uid: str) -> str:
+    return f"{kind}.{fingerprint([sop_instance_uid])}.dcm"
+
+
+def _identity(dataset: Dataset) -> tuple[str, str]:
+    return str(dataset.SOPClassUID), str(dataset.SOPInstanceUID)
+
+
+def _sending_of(job: Job, destination: str) -> Sending:
+    return next((s for s in job.sendings if s.destination == destination), Sending(destination))

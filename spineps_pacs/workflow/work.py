@@ -1,0 +1,46 @@
+"""One piece of work: a stage of a job's turn, for a destination where there is one, at its n-th attempt."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+SELECT, ANALYSE, DELIVER, CONFIRM = "select", "analyse", "deliver", "confirm"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What stands in the queue: names and numbers only. The same work has the same id, and is done once."""
+
+    stage: str
+    job_id: str
+    turn: int
+    destination: str = ""
+    attempt: int = 0
+    delay_s: float = 0.0
+    priority: int = 100
+
+    @property
+    def id(self) -> str:
+        """Under which the engine knows it."""
+        parts = [self.job_id, str(self.turn), self.stage, self.destination, str(self.attempt)]
+        return ":".join(parts)
+
+    def later(self, delay_s: float) -> Work:
+        """The next attempt, after a while."""
+        return replace(self, attempt=self.attempt + 1, delay_s=delay_s)
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often work that said "later" is tried, and after how long: doubling, with jitter."""
+
+    attempts: int = 12
+    first_s: float = 30.0
+    longest_s: float = 3600.0
+
+    def delay(self, work: Work) -> float:
+        """Between half and all of the doubled delay; which, is decided by the work's id, so a repeat decides alike."""
+        share = int.from_bytes(hashlib.sha256(work.id.encode()).digest()[:4], "big") / 2**32
+        full = min(self.longest_s, self.first_s * 2.0 ** min(work.attempt, 40))
+        return full * (0.5 + share / 2)
