@@ -14,7 +14,7 @@ from highdicom.sr import (
 
 from spineps_pacs.domain.anatomy import FLAGS, LEVEL_IDS, SACRUM_ID, SPINE, Code
 from spineps_pacs.domain.masks import LevelMethod
-from spineps_pacs.domain.report import Report
+from spineps_pacs.domain.report import Measurement, Report
 from spineps_pacs.encode.concepts import (
     ABSENT,
     COMMENT,
@@ -35,7 +35,7 @@ from spineps_pacs.encode.concepts import (
     unit,
 )
 from spineps_pacs.encode.header import Sheet
-from spineps_pacs.encode.numbers import Site, quantity, rounded
+from spineps_pacs.encode.numbers import Site, instance_of, quantity, rounded
 from spineps_pacs.encode.report_groups import CUT, METHODS, algorithm, finding_site, number, tracking
 from spineps_pacs.encode.segments import Segment, absent_structures
 
@@ -117,10 +117,17 @@ def _not_measured(report: Report, levels: dict[int, Segment]) -> Iterable[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for m in report.measurements:
         if m.missing is not None:
-            where = levels[m.subject].label if m.subject in levels else "spine"
+            where = _where(m, levels)
             reasons.setdefault((m.reason or str(m.missing), quantity(m).name), []).append(where)
     for (reason, name), where_all in reasons.items():
         yield f"{name} not measured ({reason}): {', '.join(where_all)}."
+
+
+def _where(measurement: Measurement, levels: dict[int, Segment]) -> str:
+    if quantity(measurement).of in {"spine", "structure"}:
+        return "spine"
+    segment = levels.get(instance_of(measurement))
+    return segment.label if segment else f"instance {instance_of(measurement)}"
 
 
 def _group(

@@ -68,7 +68,12 @@ def verbatim(dataset: Dataset, keywords: Iterable[str]) -> Elements:
 def header_digest(datasets: Iterable[Dataset]) -> str:
     """SHA-256 of what results take over from their sources: a corrected patient makes them other results."""
     first = min(datasets, key=lambda ds: str(ds.get("SOPInstanceUID", "")))
-    return hashlib.sha256(_elements(verbatim(first, (*PATIENT_AND_STUDY, *SCANNER)), _charset(first))).hexdigest()
+    return hashlib.sha256(encoded(first, (*PATIENT_AND_STUDY, *SCANNER))).hexdigest()
+
+
+def encoded(dataset: Dataset, keywords: Iterable[str]) -> bytes:
+    """The named attributes as they stand in a file (Explicit VR Little Endian)."""
+    return _elements(verbatim(dataset, keywords), _charset(dataset))
 
 
 def file_bytes(dataset: Dataset, carried: Mapping[BaseTag, Any], charset_of: Dataset) -> bytes:
