@@ -115,6 +115,7 @@ class DicomPort:
             server_class=GuardedServer,
             guests=lambda: self._limits().guests,
             most=self._port.max_associations,
+            log=self._log,
         )
         ae._servers.append(self._server)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="dicom-port", daemon=True).start()

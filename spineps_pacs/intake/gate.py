@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from pynetdicom import evt
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from spineps_pacs.domain.errors import SettingsError
 
@@ -72,16 +73,15 @@ class GuestList:
         return next(fitting, None)
 
 
-class _Socket(AssociationSocket):  # type: ignore[misc]
-    """Refuses to read a PDU that is longer than was agreed."""
+def _bounded(read: Callable[[int], bytearray], most: int) -> Callable[[int], bytearray]:
+    """The same reading, which refuses a PDU that is longer than was agreed."""
 
-    def recv(self, nr_bytes: int) -> bytearray:
-        agreed = int(self.assoc.acceptor.maximum_length or 0)
-        limit = max(ASSOCIATE_LIMIT, agreed + PDU_SLACK)
-        if nr_bytes > limit:
-            raise OSError(f"a PDU of {nr_bytes} bytes was announced; at most {limit} are taken")
-        received = super().recv(nr_bytes)
-        return received if isinstance(received, bytearray) else bytearray(received)
+    def recv(nr_bytes: int) -> bytearray:
+        if nr_bytes > most:
+            raise OSError(f"a PDU of {nr_bytes} bytes was announced; at most {most} are taken")
+        return read(nr_bytes)
+
+    return recv
 
 
 class _Acse(ACSE):  # type: ignore[misc]
@@ -124,7 +124,8 @@ class _Handler(RequestHandler):  # type: ignore[misc]
 
     def _create_association(self) -> Association:
         association = super()._create_association()
-        association.set_socket(_Socket(association, client_socket=self.request))
+        most = max(ASSOCIATE_LIMIT, int(association.acceptor.maximum_length or 0) + PDU_SLACK)
+        association.dul.socket.recv = _bounded(association.dul.socket.recv, most)
         association.acse = _Acse(association, self.server.guests())
         return association
 
@@ -135,9 +136,12 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, *args: Any, guests: Callable[[], GuestList], most: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, guests: Callable[[], GuestList], most: int, log: Callable[..., None], **kwargs: Any
+    ) -> None:
         self.guests = guests
         self._most = most
+        self._log = log
         super().__init__(*args, request_handler=_Handler, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -151,8 +155,9 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
         """False for an address that nobody on the list has, and when far too many call at once."""
         return self.guests().knows_address(str(client_address[0])) and len(self.active_associations) < 2 * self._most
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that breaks off is no news."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """A connection that could not be served costs one line, not the port."""
+        self._log("a connection could not be served", reason=type(sys.exc_info()[1]).__name__)
 
 
 def tls_context(certificate: str, key: str, authority: str, require_client: bool) -> ssl.SSLContext:
