@@ -1,0 +1,158 @@
+"""Model folders: found, named, told apart by kind, and held to the checksums that were recorded for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spineps_pacs.domain.errors import ModelError
+from spineps_pacs.engines.inference_config import FILE, InferenceConfig, read_config
+
+LOCK = "spineps-pacs.lock.json"
+"""Beside the model folders: size and SHA-256 of every file of each of them, as first seen."""
+
+_SHORT_NAMES = {
+    "t2w": "t2w_semantic", "t1w": "t1w_semantic", "vibe": "vibe_semantic", "ct": "ct_semantic",
+    "instance": "instance_sagittal",
+}  # fmt: skip
+"""The published names and how the folders that they are installed as begin."""
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model folder: its name (lower case), its kind, where it lies and what it says of itself."""
+
+    name: str
+    folder: Path
+    config: InferenceConfig
+
+    @property
+    def kind(self) -> str:
+        """semantic, instance or labeling."""
+        return self.config.kind
+
+    @property
+    def version(self) -> str:
+        """The version that the configuration states, else what follows "_v" in the folder's name, else nothing."""
+        _, mark, version = self.folder.name.rpartition("_v")
+        return self.config.version or (f"v{version}" if mark else "")
+
+
+def open_model(folder: Path) -> Model:
+    """The model in a folder, or one folder further down."""
+    configs = [folder / FILE] if (folder / FILE).is_file() else sorted(folder.glob(f"**/{FILE}"))
+    if len(configs) != 1:
+        raise ModelError(f"{folder} holds {len(configs)} files {FILE}, not one")
+    return _model(configs[0])
+
+
+def _model(config: Path) -> Model:
+    folder = config.parent
+    named = folder.parent if "nnUNetPlans" in folder.name else folder
+    return Model(named.name.lower(), folder, read_config(config))
+
+
+def find_models(root: Path) -> tuple[tuple[Model, ...], tuple[str, ...]]:
+    """All models below a folder, by name, and a sentence for each folder that cannot be used."""
+    if not root.is_dir():
+        raise ModelError(f"the models folder {root} does not exist")
+    models, faults = [], []
+    for config in sorted(root.glob(f"**/{FILE}")):
+        if any(part.startswith(".") for part in config.relative_to(root).parts):
+            continue
+        try:
+            models.append(_model(config))
+        except ModelError as error:
+            faults.append(str(error))
+    return tuple(sorted(models, key=lambda m: m.name)), tuple(faults)
+
+
+def choose(models: Iterable[Model], kind: str, wanted: str | None = None) -> Model:
+    """The model of a kind: by folder name or published name (t2w, instance, ...); without a name the only one."""
+    able = [m for m in models if m.kind == kind]
+    if wanted is not None:
+        able = [m for m in able if _answers(m.name, wanted.lower())]
+    if len(able) == 1:
+        return able[0]
+    what = f"{kind} model" + (f" named {wanted}" if wanted else "")
+    found = ", ".join(m.name for m in able)
+    raise ModelError(f"several folders fit, say which: {found}" if able else f"no {what} was found")
+
+
+def _answers(name: str, wanted: str) -> bool:
+    start = _SHORT_NAMES.get(wanted.removesuffix("_semantic"), wanted)
+    return name in {wanted, start} or name.startswith(f"{start}_v")
+
+
+def files_of(folder: Path) -> tuple[Path, ...]:
+    """Every file of a model folder, sorted, hidden ones left out."""
+    inside = (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    return tuple(sorted(p for p in inside if not any(q.startswith(".") for q in p.relative_to(folder).parts)))
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of(sums: Mapping[str, str]) -> str:
+    """One digest over files: their names within the folder and their own digests."""
+    lines = (f"{name} {sums[name]}\n" for name in sorted(sums))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def checksums(folder: Path, files: Iterable[Path] | None = None) -> dict[str, str]:
+    """Name within the folder to SHA-256, of the files given or of all."""
+    return {p.relative_to(folder).as_posix(): sha256(p) for p in (files if files is not None else files_of(folder))}
+
+
+def read_lock(root: Path) -> dict[str, dict[str, str]]:
+    """Folder name to (file name to SHA-256), as recorded beside the models; empty without a record."""
+    path = root / LOCK
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))["models"]
+        return {str(name): {str(f): str(d) for f, d in files.items()} for name, files in content.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is damaged; remove it to record the checksums anew") from error
+
+
+def write_lock(root: Path, models: Mapping[str, Mapping[str, str]]) -> None:
+    """Replaces the record, whole or not at all."""
+    new = root / f".{LOCK}.new"
+    new.write_text(json.dumps({"models": models}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(new, root / LOCK)  # noqa: PTH105 - one rename, which cannot be half done
+
+
+def differences(recorded: Mapping[str, str], found: Mapping[str, str], whole: bool = True) -> tuple[str, ...]:
+    """A sentence for each file that is not as recorded; `whole` also counts files that are missing."""
+    changed = [f"{n} has another content" for n in found if n in recorded and recorded[n] != found[n]]
+    added = [f"{n} was not there" for n in found if n not in recorded]
+    lost = [f"{n} is missing" for n in recorded if n not in found] if whole else []
+    return tuple(sorted(changed + added + lost))
+
+
+def hold_to_record(model: Model, root: Path, used: Mapping[str, str]) -> None:
+    """Compares the files that are used with the record of the folder; the first time they are recorded, all of them.
+
+    A folder that cannot be written to keeps no record.
+    """
+    lock = read_lock(root)
+    name = model.folder.relative_to(root).as_posix()
+    if name in lock:
+        found = differences(lock[name], used, whole=False)
+        if found:
+            raise ModelError(f"the model {model.name} is not as it was recorded: {'; '.join(found)}")
+    elif os.access(root, os.W_OK):
+        write_lock(root, {**lock, name: checksums(model.folder)})
