@@ -1,0 +1,52 @@
+"""Masks to numbers: everything that is measured in one series; what each number means stands in docs/measurements.md."""
+
+from __future__ import annotations
+
+from spineps_pacs.analysis.alignment import angles, slips
+from spineps_pacs.analysis.canal import canal_numbers, cut, find_tube
+from spineps_pacs.analysis.column import Column, find_column
+from spineps_pacs.analysis.heights import heights, no_heights, ratio
+from spineps_pacs.analysis.volumes import volumes
+from spineps_pacs.domain.anatomy import DISC_OFFSET, SACRUM_ID
+from spineps_pacs.domain.masks import InstanceMask, Levels, SemanticMask
+from spineps_pacs.domain.report import Measurement
+from spineps_pacs.domain.volume import Volume
+
+
+def measure(
+    volume: Volume, structures: SemanticMask, instances: InstanceMask, levels: Levels
+) -> tuple[Measurement, ...]:
+    """All numbers of one series, from the head down; what cannot be measured says why."""
+    for mask in (structures, instances):
+        if not mask.geometry.same_grid(volume.geometry):
+            raise ValueError(f"a mask of {mask.geometry.shape} is not on the grid of the volume {volume.geometry.shape}")
+    tube = find_tube(structures)
+    column = find_column(structures, instances, levels, tube.points)
+    found = volumes(structures, instances)
+    for instance in column.sequence:
+        found += [] if instance == SACRUM_ID else _vertebra(column, instance)
+    for disc in _discs(column):
+        found += _disc(column, disc)
+    for instance in column.sequence:
+        if instance in column.bodies:
+            found += canal_numbers(cut(tube, column.bodies[instance].frame), instance)
+    return (*found, *slips(column), *angles(column, levels))
+
+
+def _vertebra(column: Column, instance: int) -> list[Measurement]:
+    kind = "body_height"
+    body = column.bodies.get(instance)
+    found = heights(body, kind) if body else no_heights(instance, kind, column.why_not(instance))
+    return [*found, ratio(found)]
+
+
+def _discs(column: Column) -> list[int]:
+    """The vertebrae above a disc, or above another vertebra with which there should be one."""
+    below = [i for i in column.sequence[:-1] if i != SACRUM_ID]
+    return sorted({*below, *column.discs}, key=lambda i: (column.sequence.index(i) if i in column.sequence else -1, i))
+
+
+def _disc(column: Column, upper: int) -> list[Measurement]:
+    kind, subject = "disc_height", upper + DISC_OFFSET
+    disc = column.discs.get(upper)
+    return heights(disc, kind) if disc else no_heights(subject, kind, column.why_not(subject))
