@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
@@ -98,25 +100,29 @@ def _noisy(image: Field, sigma: float, rng: np.random.Generator) -> Field:
     return np.sqrt(real * real + imaginary * imaginary)
 
 
-def thick(geometry: Geometry, thickness: float, times: int) -> Geometry:
-    """The grid with `times` sub-slices through each slice's thickness (mm), slice after slice, as an average needs it.
-
-    Only for gapless or gapped slices of one spacing: sub-slices of neighbours may not overlap.
-    """
-    affine = geometry.affine.copy()
-    spacing = geometry.spacing[0]
-    affine[:3, 0] *= 1 / times
-    if not np.isclose(thickness, spacing):
-        raise ValueError(f"slices of {thickness} mm at {spacing} mm are rendered slice by slice")
-    affine[:3, 3] -= affine[:3, 0] * (times - 1) / 2
-    return Geometry(affine, (geometry.shape[0] * times, *geometry.shape[1:]), geometry.frame_of_reference_uid)
+def sub_slices(spine: Spine, geometry: Geometry, thickness: float, times: int) -> list[Labels]:
+    """Labels of `times` sub-slices at even places through each slice's thickness (mm); gaps between slices stay unseen."""
+    normal, found = geometry.directions[:, 0], []
+    for n in range(times):
+        affine = geometry.affine.copy()
+        affine[:3, 3] += normal * thickness * ((n + 0.5) / times - 0.5)
+        found.append(voxelise(spine, Geometry(affine, geometry.shape, geometry.frame_of_reference_uid)))
+    return found
 
 
-def scan(spine: Spine, geometry: Geometry, contrast: Contrast, rng: np.random.Generator, times: int = 3) -> Field:
-    """The image of a spine with slices as thick as their spacing: `times` sub-slices are rendered and averaged."""
-    fine = thick(geometry, geometry.spacing[0], times)
-    signal = clean(voxelise(spine, fine).tissues, fine.spacing, contrast, rng)
-    averaged = signal.reshape(geometry.shape[0], times, *geometry.shape[1:]).mean(axis=1, dtype=np.float32)
-    return finish(averaged, geometry, contrast, rng)
+def photograph(
+    tissues: Sequence[NDArray[np.uint8]], geometry: Geometry, contrast: Contrast, rng: np.random.Generator
+) -> Field:
+    """The image of slices from the tissues of their sub-slices: the mean of their signals, then the scanner."""
+    total = np.zeros(geometry.shape, dtype=np.float32)
+    for part in tissues:
+        total += clean(part, geometry.spacing, contrast, rng)
+    return finish(total / np.float32(len(tissues)), geometry, contrast, rng)
 
 
+def scan(
+    spine: Spine, geometry: Geometry, contrast: Contrast, rng: np.random.Generator, thickness: float | None = None, times: int = 3
+) -> Field:
+    """The image of a spine with slices of this thickness (mm; None: as thick as their spacing)."""
+    parts = sub_slices(spine, geometry, thickness or geometry.spacing[0], times)
+    return photograph([p.tissues for p in parts], geometry, contrast, rng)
