@@ -8,7 +8,6 @@ from typing import Any
 
 import highdicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from spineps_pacs.domain.anatomy import CERVICAL, LUMBAR, PRIVATE_SCHEME, THORACIC, Code
@@ -19,12 +18,12 @@ from spineps_pacs.encode.identity import Identity
 from spineps_pacs.encode.options import Kind, Options
 from spineps_pacs.encode.segments import Segment
 from spineps_pacs.encode.sources import Sources
-from spineps_pacs.encode.verbatim import PATIENT_AND_STUDY, SCANNER, Elements, file_bytes, sequence, verbatim
+from spineps_pacs.encode.verbatim import PATIENT_AND_STUDY, SCANNER, Elements, file_bytes, sequence, tag_of, verbatim
 
 IMPLEMENTATION_UID = UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'urn:spineps-pacs:implementation').int}")
 SCHEME_UID = f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'urn:spineps-pacs:codes:99SPINEPS').int}"
 NOT_FOR_DIAGNOSIS = "demonstration, not for diagnosis"
-_NEVER_EMPTY = (
+NEVER_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName",
     "StudyID", "AccessionNumber",
 )  # fmt: skip
@@ -87,17 +86,17 @@ def finish(sheet: Sheet, dataset: Dataset, *, number: int = 1) -> Result:
     """The complete file: the header carried over, equipment, times and identity set, nothing left to chance."""
     carried = _carried(sheet, dataset)
     _series(sheet, dataset, number)
-    _equipment(sheet.options, dataset)
-    _times(sheet.identity, dataset)
-    carried[_tag("ContributingEquipmentSequence")] = _contributors(sheet)
+    set_equipment(sheet.options, dataset)
+    set_times(sheet.identity, dataset)
+    carried[tag_of("ContributingEquipmentSequence")] = _contributors(sheet)
     if any(_uses_private_code(item) for item in _items(dataset)):
         dataset.CodingSchemeIdentificationSequence = [_scheme(sheet.options)]
-    for keyword in _NEVER_EMPTY:
-        if _tag(keyword) not in carried:
+    for keyword in NEVER_EMPTY:
+        if tag_of(keyword) not in carried:
             setattr(dataset, keyword, "")
     if "SpecificCharacterSet" in dataset:
         del dataset.SpecificCharacterSet
-    _file_meta(sheet.options, dataset)
+    set_file_meta(sheet.options, dataset)
     content = file_bytes(dataset, carried, sheet.sources.first)
     return Result(sheet.kind.name, str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), content)
 
@@ -114,7 +113,7 @@ def _carried(sheet: Sheet, dataset: Dataset) -> Elements:
         carried |= verbatim(sheet.sources.first, ("PositionReferenceIndicator",))
     if "Rows" in dataset and str(sheet.sources.first.get("LossyImageCompression", "")).strip() == "01":
         carried |= verbatim(sheet.sources.first, _LOSSY)
-    if "Rows" in dataset and sheet.sources.first.get("BodyPartExamined"):
+    if "BodyPartExamined" in dataset and sheet.sources.first.get("BodyPartExamined"):
         carried |= verbatim(sheet.sources.first, ("BodyPartExamined",))
     return carried
 
@@ -132,12 +131,14 @@ def _series(sheet: Sheet, dataset: Dataset, number: int) -> None:
             item.DimensionOrganizationUID = organization
 
 
-def _equipment(options: Options, dataset: Dataset) -> None:
+def set_equipment(options: Options, dataset: Dataset) -> None:
+    """We made it, not the scanner."""
     dataset.Manufacturer, dataset.ManufacturerModelName = options.manufacturer, options.model_name
     dataset.DeviceSerialNumber, dataset.SoftwareVersions = options.serial, options.version
 
 
-def _times(identity: Identity, dataset: Dataset) -> None:
+def set_times(identity: Identity, dataset: Dataset) -> None:
+    """Every date and time of the object is that of the first job."""
     date, time = identity.created.strftime("%Y%m%d"), identity.created.strftime("%H%M%S.%f")
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
     dataset.SeriesDate, dataset.SeriesTime = date, time
@@ -159,7 +160,7 @@ def _contributors(sheet: Sheet) -> Any:
         item = Dataset()
         setattr(item, keyword, value)
         encoder |= {item[keyword].tag: item[keyword]}
-    if _tag("Manufacturer") not in scanner:  # type 1 here, so an item without it would be wrong
+    if tag_of("Manufacturer") not in scanner:  # type 1 here, so an item without it would be wrong
         return sequence("ContributingEquipmentSequence", [encoder], sheet.sources.first)
     return sequence("ContributingEquipmentSequence", [scanner, encoder], sheet.sources.first)
 
@@ -179,7 +180,8 @@ def _scheme(options: Options) -> Dataset:
     return item
 
 
-def _file_meta(options: Options, dataset: Dataset) -> None:
+def set_file_meta(options: Options, dataset: Dataset) -> None:
+    """The file meta information, with our implementation in it."""
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
@@ -187,10 +189,6 @@ def _file_meta(options: Options, dataset: Dataset) -> None:
     meta.ImplementationClassUID = IMPLEMENTATION_UID
     meta.ImplementationVersionName = plain(f"SPINEPS_{options.version}", 16)
     dataset.file_meta = meta
-
-
-def _tag(keyword: str) -> Any:
-    return Tag(keyword)
 
 
 def _uses_private_code(item: Dataset) -> bool:

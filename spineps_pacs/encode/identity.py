@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import highdicom
 import numpy as np
 import PIL
 import pydicom
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.domain.report import Report
@@ -39,7 +41,10 @@ class Prior:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a result comes from besides its report: the time of the first job, the settings' digest, earlier reports."""
+    """What decides a result besides its report: time of the first job, digest of the settings, earlier reports.
+
+    A time with a zone is told in that of the source, where the source states one.
+    """
 
     created: datetime
     configuration: str = ""
@@ -80,8 +85,7 @@ def uid(root: str, *parts: str) -> str:
 
 def identify(report: Report, series: Series, options: Options, origin: Origin) -> Identity:
     """The identity of all results of this report, for these sources, models, settings and this encoder."""
-    seed = hashlib.sha256()
-    for part in (
+    seed = digest_of(
         *series.instance_uids,
         *(f"{model.role}={model.digest}" for model in report.models),
         report.mode,
@@ -91,9 +95,25 @@ def identify(report: Report, series: Series, options: Options, origin: Origin) -
         f"{ENCODER}/{highdicom.__version__}/{pydicom.__version__}/{PIL.__version__}",
         content_digest(report),
         header_digest(series.datasets),
-    ):
-        seed.update(part.encode() + b"\x1f")
-    return Identity(seed.hexdigest(), series.series_uid, origin.created, options.uid_root, origin.predecessors)
+    )
+    created = _in_zone_of(series.datasets[0], origin.created)
+    return Identity(seed, series.series_uid, created, options.uid_root, origin.predecessors)
+
+
+def digest_of(*parts: str) -> str:
+    """SHA-256 of several texts, in order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() + b"\x1f")
+    return digest.hexdigest()
+
+
+def _in_zone_of(dataset: Dataset, created: datetime) -> datetime:
+    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(dataset.get("TimezoneOffsetFromUTC", "") or "").strip())
+    if created.tzinfo is None or offset is None:
+        return created
+    minutes = int(offset[2]) * 60 + int(offset[3])
+    return created.astimezone(timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes)))
 
 
 def content_digest(report: Report) -> str:

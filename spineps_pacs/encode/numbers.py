@@ -1,4 +1,4 @@
-"""Which numbers stand in the report, in which group, under which code, at which site: one place for writer and check."""
+"""Which numbers stand in the report, in which group, under which code and site; for the writer and the check."""
 
 from __future__ import annotations
 

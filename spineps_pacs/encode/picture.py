@@ -1,4 +1,4 @@
-"""Pictures of a report for people: slices with coloured overlay and level names, in true proportions, no identifiers."""
+"""Pictures of a report for people: slices with overlay and level names, in true proportions, no identifiers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from spineps_pacs.encode.segments import Segment, level_segments, structure_segm
 from spineps_pacs.encode.views import middle_slice
 
 PLANES = ("sagittal", "coronal", "axial")
-_UP = {"sagittal": (2, 1), "coronal": (2, -1), "axial": (1, -1)}
-"""World axis (LPS) that runs along the rows' order, and its sign from top to bottom: superior or anterior on top."""
+_DOWNWARDS = {"sagittal": 2, "coronal": 2, "axial": 1}
+"""World axis (LPS) that runs from top to bottom of the screen: superior or anterior is on top."""
 _RIGHTWARDS = {"sagittal": 1, "coronal": 0, "axial": 0}
 """World axis that runs from left to right of the screen, ascending: posterior, or the patient's left."""
 _HEIGHT = 768
@@ -107,7 +107,7 @@ def _cut(report: Report, index: int, plane: str) -> _Cut:
     ascending = geometry.directions[normal, axis] > 0
     if ascending == (plane == "axial"):  # axial slices count from the head
         index = geometry.shape[axis] - 1 - index
-    down, sign = _UP[plane]
+    down = _DOWNWARDS[plane]
     vertical = _axis(report, {0: "sagittal", 1: "coronal", 2: "axial"}[down])
     horizontal = ({0, 1, 2} - {axis, vertical}).pop()
     flip_down = (geometry.directions[down, vertical] > 0) == (down == 2)
@@ -117,7 +117,7 @@ def _cut(report: Report, index: int, plane: str) -> _Cut:
         flat = np.take(array, index, axis=axis)
         flat = flat if vertical < horizontal else flat.T
         flat = flat[::-1] if flip_down else flat
-        return flat[:, ::-1] if flip_across else flat
+        return np.asarray(flat[:, ::-1] if flip_across else flat)
 
     spacing = geometry.spacing[vertical], geometry.spacing[horizontal]
     return _Cut(
@@ -145,7 +145,7 @@ def _drawn(report: Report, index: int, plane: str, height: int, *, overlay: bool
 
 def _grey(values: NDArray[np.generic], report: Report) -> Image.Image:
     """Grey values stretched between the 1st and 99th percentile of the whole volume, so that slices compare."""
-    low, high = np.percentile(report.volume.voxels[:, ::4, ::4], (1, 99))
+    low, high = np.percentile(report.volume.voxels[:, ::4, ::4].astype(np.float32), (1, 99))
     span = max(float(high - low), 1e-6)
     return Image.fromarray((np.clip((values - low) / span, 0, 1) * 255).astype(np.uint8))
 

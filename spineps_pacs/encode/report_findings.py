@@ -7,7 +7,11 @@ from typing import Any
 
 from highdicom.sr import (
     Measurement as Number,
+)
+from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations as Group,
+)
+from highdicom.sr import (
     QualitativeEvaluation,
     TextContentItem,
 )
@@ -78,12 +82,12 @@ def _numbering(sheet: Sheet) -> Any:
     comments = [levels.reason, *levels.flags]
     comments += [f"vertebra {c.position}: {flag}" for c in levels.choices for flag in c.flags]
     comments += [f"{FLAGS.get(f.kind, f.kind)}: {f.sentence}" for f in sheet.report.flags if f.kind in _ABOUT_NUMBERING]
-    return _group(sheet, "Numbering", [margin] if margin else [], words, comments, sites or [SPINE])
+    return _group(sheet, "Numbering", [margin] if margin else [], words, comments=comments, sites=sites or [SPINE])
 
 
 def _curvature(sheet: Sheet, levels: dict[int, Segment]) -> list[Any]:
     angles = [number(m, levels) for m in sheet.report.measurements if quantity(m).of == "spine"]
-    return [_group(sheet, "Curvature", angles, [], [], [SPINE])] if angles else []
+    return [_group(sheet, "Curvature", angles, [], comments=[], sites=[SPINE])] if angles else []
 
 
 def _quality(sheet: Sheet, levels: dict[int, Segment]) -> Any:
@@ -96,7 +100,7 @@ def _quality(sheet: Sheet, levels: dict[int, Segment]) -> Any:
         words.append(QualitativeEvaluation(concept(QUALITY), concept(LIMITED)))
     if CUT in kinds:
         words.append(QualitativeEvaluation(concept(QUALITY_ISSUE), concept(INCOMPLETE)))
-    return _group(sheet, "Quality", [], words, list(_remarks(report, levels)), [SPINE])
+    return _group(sheet, "Quality", [], words, comments=_remarks(report, levels), sites=[SPINE])
 
 
 def _remarks(report: Report, levels: dict[int, Segment]) -> Iterable[str]:
@@ -131,7 +135,7 @@ def _where(measurement: Measurement, levels: dict[int, Segment]) -> str:
 
 
 def _group(
-    sheet: Sheet, name: str, numbers: list[Any], words: list[Any], comments: Iterable[str], sites: Iterable[Code]
+    sheet: Sheet, name: str, numbers: list[Any], words: list[Any], *, comments: Iterable[str], sites: Iterable[Code]
 ) -> Any:
     group = Group(
         tracking_identifier=tracking(sheet, name, name.lower()),

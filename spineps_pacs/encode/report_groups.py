@@ -11,14 +11,20 @@ from highdicom.sr import (
     AlgorithmIdentification,
     FindingSite,
     ImageRegion,
-    Measurement as Number,
     NumContentItem,
-    PlanarROIMeasurementsAndQualitativeEvaluations as PlanarGroup,
     QualitativeEvaluation,
     ReferencedSegment,
     SourceImageForRegion,
     SourceSeriesForSegmentation,
     TrackingIdentifier,
+)
+from highdicom.sr import (
+    Measurement as Number,
+)
+from highdicom.sr import (
+    PlanarROIMeasurementsAndQualitativeEvaluations as PlanarGroup,
+)
+from highdicom.sr import (
     VolumetricROIMeasurementsAndQualitativeEvaluations as VolumetricGroup,
 )
 from pydicom.dataset import Dataset
@@ -119,7 +125,9 @@ def number(measurement: Measurement, levels: dict[int, Segment]) -> Any:
     )
     if measurement.uncertainty is not None and not why:
         width = rounded(measurement.uncertainty, kind.unit)
-        _below(item[0], NumContentItem(concept(UNCERTAINTY), width, unit(kind.unit), relationship_type="HAS PROPERTIES"))
+        _below(
+            item[0], NumContentItem(concept(UNCERTAINTY), width, unit(kind.unit), relationship_type="HAS PROPERTIES")
+        )
     return item
 
 

@@ -8,9 +8,11 @@ from spineps_pacs.domain.ports import Result
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series
 from spineps_pacs.encode.capture import pictures
+from spineps_pacs.encode.contours import contours
 from spineps_pacs.encode.header import Sheet
 from spineps_pacs.encode.identity import Identity
 from spineps_pacs.encode.options import KINDS, Options
+from spineps_pacs.encode.presentation import presentation
 from spineps_pacs.encode.report_groups import Written
 from spineps_pacs.encode.segmentation import segmentation
 from spineps_pacs.encode.segments import Segment, level_segments, picked, structure_segments
@@ -38,6 +40,10 @@ def encode(report: Report, series: Series, identity: Identity, options: Options)
         results += [result for kind in ("structures", "levels") for result in _labelmap(sheet(f"{kind}-labelmap"))]
     if segs and options.pictures:
         results += pictures(sheet("picture"))
+    if level_segments(report) and options.gsps:
+        results.append(presentation(sheet("presentation")))
+    if level_segments(report) and options.rtstruct:
+        results.append(contours(sheet("contours")))
     return tuple(results)
 
 

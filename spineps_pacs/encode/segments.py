@@ -106,7 +106,7 @@ def relabelled(labels: NDArray[np.integer], segments: Iterable[Segment]) -> NDAr
         for value in segment.ids:
             if value < len(table):
                 table[value] = segment.number
-    return table[labels]
+    return np.asarray(table[labels])
 
 
 def _structure(item: Structure) -> Segment:

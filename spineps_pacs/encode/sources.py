@@ -127,7 +127,7 @@ def _bare(source: Dataset) -> Dataset:
     image.PositionReferenceIndicator = ""
     image.Modality = "MR"
     image.Rows, image.Columns = int(source.Rows), int(source.Columns)
-    image.LossyImageCompression = "00"
+    image.SamplesPerPixel, image.LossyImageCompression = 1, "00"
     return image
 
 

@@ -26,7 +26,6 @@ from spineps_pacs.encode.report_groups import Written, level_groups, point_group
 from spineps_pacs.encode.segments import Segment, level_segments
 
 
-
 def structured_report(sheet: Sheet, structures: Written | None, levels: Iterable[Written]) -> Result:
     """The report; it refers to the SEGs that were written, so it is given them."""
     written = tuple(levels)

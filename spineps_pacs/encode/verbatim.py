@@ -61,8 +61,13 @@ _PADDED_WITH_ZERO = {"UI", "OB", "UN"}
 
 def verbatim(dataset: Dataset, keywords: Iterable[str]) -> Elements:
     """The named attributes of a dataset as they arrived; those that it lacks are left out."""
-    elements = (dataset.get_item(Tag(tag_for_keyword(keyword) or 0)) for keyword in keywords)
+    elements = (dataset.get_item(tag_of(keyword)) for keyword in keywords)
     return {element.tag: _verbatim(element, dataset) for element in elements if element is not None}
+
+
+def tag_of(keyword: str) -> BaseTag:
+    """The tag of an attribute."""
+    return Tag(tag_for_keyword(keyword) or 0)
 
 
 def header_digest(datasets: Iterable[Dataset]) -> str:
@@ -92,7 +97,7 @@ def file_bytes(dataset: Dataset, carried: Mapping[BaseTag, Any], charset_of: Dat
 def sequence(keyword: str, items: Iterable[Mapping[BaseTag, Any]], charset_of: Dataset) -> RawDataElement:
     """A sequence whose items mix our elements and raw ones."""
     content = b"".join(_item(_elements(item, _charset(charset_of))) for item in items)
-    return _raw(Tag(tag_for_keyword(keyword) or 0), "SQ", content)
+    return _raw(tag_of(keyword), "SQ", content)
 
 
 def _verbatim(element: Any, dataset: Dataset) -> Any:

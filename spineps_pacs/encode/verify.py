@@ -73,7 +73,7 @@ def _check_header(dataset: Dataset, result: Result, series: Series) -> None:
 
 
 def _check_references(dataset: Dataset, result: Result, series: Series, siblings: Sequence[Result]) -> None:
-    known = {*series.instance_uids, *(other.sop_instance_uid for other in siblings)}
+    known = {str(dataset.StudyInstanceUID), *series.instance_uids, *(other.sop_instance_uid for other in siblings)}
     segments = {other.sop_instance_uid: _segments(other) for other in siblings if other.sop_class_uid in _SEGS}
     frames = {str(ds.SOPInstanceUID): int(ds.get("NumberOfFrames", 1) or 1) for ds in series.datasets}
     for item in referring(dataset):

@@ -60,7 +60,7 @@ def _read(dataset: Dataset, kind: str, series: Series) -> dict[int, _Sum]:
     sums: dict[int, _Sum] = {}
     for group, (pixels, number) in zip(dataset.PerFrameFunctionalGroupsSequence, _frames(dataset), strict=True):
         position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
-        here = Plane(tuple(position), tuple(orientation), (spacing[0], spacing[1]), 0.0)  # type: ignore[arg-type]
+        here = Plane(tuple(position), tuple(orientation), (spacing[0], spacing[1]), 0.0)
         _check_source(group, here, datasets, dataset, kind)
         for label, count, row, column in _places(pixels):
             offset = orientation[:3] * spacing[1] * column + orientation[3:] * spacing[0] * row
@@ -75,7 +75,8 @@ def _expected(dataset: Dataset, kind: str, report: Report, series: Series) -> di
     numbers = {item.SegmentLabel: int(item.SegmentNumber) for item in dataset.SegmentSequence}
     segments = structure_segments(report) if structures else level_segments(report)
     wanted = {s.number: numbers[s.label] for s in segments if s.label in numbers}
-    uids, sums = set(series.instance_uids), {}
+    uids = set(series.instance_uids)
+    sums: dict[int, _Sum] = {}
     labels = relabelled(mask.labels, segments)
     for k, frame in enumerate(report.volume.frames):
         if frame.sop_instance_uid not in uids:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pydicom
@@ -23,7 +23,7 @@ from spineps_pacs.encode.options import Options
 
 MR, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 OPTIONS = Options(version="0.1.0")
-CREATED = datetime(2026, 3, 4, 10, 20, 30, 456000)
+CREATED = datetime(2026, 3, 4, 10, 20, 30, 456000, tzinfo=UTC)
 MODEL = ModelUsed("semantic", "t2w", "1.0.9", "ab" * 32)
 DEMONSTRATION = replace(MODEL, name="phantom", version="1", demonstration=True)
 FLIPS = [(a, b, c) for a in (1, -1) for b in (1, -1) for c in (1, -1)]
@@ -50,7 +50,7 @@ class Wish:
     spare_frames: int = 0
 
 
-def case(wish: Wish = Wish()) -> tuple[Report, Series]:  # noqa: B008, frozen
+def case(wish: Wish = Wish()) -> tuple[Report, Series]:
     """A report and its series, as they would come from the rooms before this one."""
     geometry = _geometry(wish)
     structures, instances, levels = _masks(wish, geometry.shape)
