@@ -23,7 +23,9 @@ def item(**values: object) -> Sequence:
 
 
 def add_frames(dataset: Dataset, protocol: Protocol, geometry: Geometry, thickness: float, order: list[int]) -> None:
-    """Frames in this order of slices, with what they share."""
+    """Frames in this order of slices, with what they share; single-image attributes go."""
+    del dataset.AcquisitionDate, dataset.AcquisitionTime, dataset.QualityControlImage
+    dataset.ImageType = frame_type(protocol)
     dataset.NumberOfFrames = str(len(order))
     dataset.SharedFunctionalGroupsSequence = Sequence([_shared(protocol, geometry, thickness)])
     dataset.PerFrameFunctionalGroupsSequence = Sequence([_frame(geometry, k, n) for n, k in enumerate(order, start=1)])
@@ -61,7 +63,8 @@ def _series_level(dataset: Dataset, protocol: Protocol) -> None:
     dataset.PulseSequenceName = "TSE" if "SE" in protocol.scanning_sequence else "GRE"
     dataset.MRAcquisitionType = protocol.acquisition
     dataset.EchoPulseSequence = "SPIN" if "SE" in protocol.scanning_sequence else "GRADIENT"
-    dataset.MultipleSpinEcho = "YES" if protocol.echo_train > 1 else "NO"
+    if "SE" in protocol.scanning_sequence:
+        dataset.MultipleSpinEcho = "YES" if protocol.echo_train > 1 else "NO"
     dataset.MultiPlanarExcitation = "NO"
     dataset.PhaseContrast = "NO"
     dataset.TimeOfFlightContrast = "NO"
@@ -73,8 +76,15 @@ def _series_level(dataset: Dataset, protocol: Protocol) -> None:
     dataset.GeometryOfKSpaceTraversal = "RECTILINEAR"
     dataset.RectilinearPhaseEncodeReordering = "LINEAR"
     dataset.SegmentedKSpaceTraversal = "PARTIAL"
-    dataset.CoverageOfKSpace = "FULL"
+    if protocol.acquisition == "3D":
+        dataset.CoverageOfKSpace = "FULL"
     dataset.NumberOfKSpaceTrajectories = 1
+
+
+def frame_type(protocol: Protocol) -> list[str]:
+    """What kind of image a frame is."""
+    flavour = "LOCALIZER" if protocol.key == "localizer" else contrast_word(protocol)
+    return ["ORIGINAL", "PRIMARY", flavour, "NONE"]
 
 
 def contrast_word(protocol: Protocol) -> str:
@@ -98,7 +108,7 @@ def _shared(protocol: Protocol, geometry: Geometry, thickness: float) -> Dataset
     shared.PixelValueTransformationSequence = item(RescaleIntercept="0", RescaleSlope="1", RescaleType="US")
     shared.FrameVOILUTSequence = item(WindowCenter="450", WindowWidth="900")
     shared.MRImageFrameTypeSequence = item(
-        FrameType=["ORIGINAL", "PRIMARY", "SPINE", "NONE"], PixelPresentation="MONOCHROME", VolumetricProperties="VOLUME",
+        FrameType=frame_type(protocol), PixelPresentation="MONOCHROME", VolumetricProperties="VOLUME",
         VolumeBasedCalculationTechnique="NONE", ComplexImageComponent="MAGNITUDE", AcquisitionContrast=contrast_word(protocol),
     )  # fmt: skip
     _physics(shared, protocol, geometry)

@@ -113,7 +113,7 @@ def _common(plan: SeriesPlan, sop_class: str, instance: str) -> FileDataset:
     meta.ImplementationVersionName = "SPINEPS_PHANTOM"
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SpecificCharacterSet = "ISO_IR 100"
-    dataset.ImageType = list(plan.vendor.image_type if sop_class == MRImageStorage else ("ORIGINAL", "PRIMARY", "SPINE", "NONE"))
+    dataset.ImageType = list(plan.vendor.image_type)
     dataset.SOPClassUID = sop_class
     dataset.SOPInstanceUID = instance
     for name in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate"):
