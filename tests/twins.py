@@ -309,8 +309,8 @@ class SetConfirmation:
         self.silent = False
         self.lost: set[str] = set()
 
-    def kept(self, instances: Sequence[tuple[str, str]], transaction: str) -> frozenset[str]:
+    def kept(self, datasets: Sequence[Dataset], transaction: str) -> frozenset[str]:
         if self.silent:
             raise TryAgain("no answer yet")
         present = {str(ds.SOPInstanceUID) for ds in self._destination.kept} - self.lost
-        return frozenset(uid for _, uid in instances if uid in present)
+        return frozenset(str(ds.SOPInstanceUID) for ds in datasets) & present

@@ -267,8 +267,8 @@ class Destination(Protocol):
 class Confirmation(Protocol):
     """Asks a destination whether it keeps what it accepted. Raises TryAgain when it gives no answer yet."""
 
-    def kept(self, instances: Sequence[tuple[str, str]], transaction: str) -> frozenset[str]:
-        """Of these (SOP class UID, SOP instance UID), the instance UIDs that are kept."""
+    def kept(self, datasets: Sequence[Dataset], transaction: str) -> frozenset[str]:
+        """Of these, the SOP instance UIDs that are kept; `transaction` is the same whenever the same is asked."""
         ...
 
 

@@ -137,10 +137,10 @@ class Stages:
         if confirmation is not None:
             sent = self._results(job, work.destination)
             try:
-                kept = confirmation.kept([_identity(ds) for ds in sent], work.id)
+                kept = confirmation.kept(sent, f"{work.job_id}:{work.turn}:{work.destination}")
             except TryAgain as reason:
                 return self._confirm_later(work, str(reason))
-            lost = [uid for _, uid in map(_identity, sent) if uid not in kept]
+            lost = [str(ds.SOPInstanceUID) for ds in sent if str(ds.SOPInstanceUID) not in kept]
             if lost:
                 return self._send_again(work, lost)
         self._say(work, State.CONFIRMED)
@@ -266,10 +266,6 @@ def kind_of(name: str) -> str:
 
 def _name(kind: str, sop_instance_uid: str) -> str:
     return f"{kind}.{fingerprint([sop_instance_uid])}.dcm"
-
-
-def _identity(dataset: Dataset) -> tuple[str, str]:
-    return str(dataset.SOPClassUID), str(dataset.SOPInstanceUID)
 
 
 def _sending_of(job: Job, destination: str) -> Sending:
