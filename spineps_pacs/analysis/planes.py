@@ -31,6 +31,7 @@ MARKS = (
 """What may tell two images of one place apart, in the order in which it is asked."""
 
 _MOST_FRAMES = 100_000
+_OFFSETS = "GridFrameOffsetVector"
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ def planes(dataset: Dataset, source: int = 0, digest: int | None = None) -> tupl
             return _tiled(dataset, source, mosaic(dataset), digest)
         groups = frame_groups(dataset)[:_MOST_FRAMES]
         frames = min(whole(dataset, "NumberOfFrames") or 1, _MOST_FRAMES)
-        if frames > 1 and len(groups) == 1:
-            groups = groups * frames
-        several = frames > 1 or "PerFrameFunctionalGroupsSequence" in dataset
+        described = "PerFrameFunctionalGroupsSequence" in dataset
+        if frames > 1 and not described:
+            return _offset(_plane(dataset, source, 0, groups[0], digest), frames, numbers(dataset, _OFFSETS))
         return tuple(
-            _plane(dataset, source, index if several else None, it, digest) for index, it in enumerate(groups[:frames])
+            _plane(dataset, source, index if described else None, it, digest)
+            for index, it in enumerate(groups[:frames])
         )
 
 
@@ -140,11 +142,28 @@ def _plane(dataset: Dataset, source: int, frame: int | None, groups: Groups, dig
     )
 
 
+def _offset(first: Plane, frames: int, offsets: tuple[float, ...]) -> tuple[Plane, ...]:
+    """Frames without functional groups: each lies its Grid Frame Offset along the normal (PS3.3 C.8.8.3.2)."""
+    if len(offsets) != frames or first.flaw:
+        return (replace(first, refusal=first.flaw or f"{frames} frames do not say where they lie"),)
+    normal = np.cross(first.orientation[:3], first.orientation[3:])
+    start = np.array(first.position) - offsets[0] * normal
+    return tuple(
+        replace(first, frame=index, position=tuple(map(float, start + offset * normal)))
+        for index, offset in enumerate(offsets)
+    )
+
+
 def _tiled(dataset: Dataset, source: int, tiles: Mosaic | None, digest: int | None) -> tuple[Plane, ...]:
     """The planes of a mosaic, one a tile."""
     picture = _plane(dataset, source, None, Groups(dataset), digest)
     if tiles is None:
-        return (replace(picture, refusal="a mosaic does not say how many slices it holds, or where they lie"),)
+        return (
+            replace(
+                picture,
+                refusal="a mosaic does not divide into the slices that its header states, or does not say where they lie",
+            ),
+        )
     return tuple(
         replace(picture, tile=(index, *tiles.grid), shape=tiles.shape, position=position, thickness=tiles.step)
         for index, position in enumerate(tiles.positions)

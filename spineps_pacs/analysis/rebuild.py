@@ -173,17 +173,22 @@ def _rank(found: FoundVolume) -> tuple[float, ...]:
     stack = found.stack
     if any(plane.flaw for plane in stack.planes):
         return (-1.0, 0.0, 0.0, 0.0, 0.0, float(-found.number))
-    kinds = {str(plane.marks.get("image type", "")).upper() for plane in stack.planes}
-    component = {str(plane.marks.get("component", "")).upper() for plane in stack.planes}
-    other = component & {"PHASE", "REAL", "IMAGINARY"} or any("P" in it.split("\\")[2:3] for it in kinds)
     echo = found.echo_time_ms or 0.0
     b_values = [plane.marks.get("b-value") for plane in stack.planes]
     weighted = max((float(value) for value in b_values if isinstance(value, float)), default=0.0)
     return (
         float(plane_name(stack)[0] == "sagittal"),
-        float(not other),
+        float(not any(_is_complex_part(plane) for plane in stack.planes)),
         -weighted,
         echo if echo <= LONGEST_T2_ECHO_MS else -echo,
         float(len(stack.planes)),
         float(-found.number),
     )
+
+
+def _is_complex_part(plane: Plane) -> bool:
+    """True for phase, real or imaginary images: by Complex Image Component, or the third word of Image Type."""
+    if str(plane.marks.get("component", "")).upper() in ("PHASE", "REAL", "IMAGINARY"):
+        return True
+    third = str(plane.marks.get("image type", "")).upper().split("\\")[2:3]
+    return bool(third) and third[0].split("_")[0].split(" ")[0] in ("P", "PHASE", "R", "REAL", "I", "IMAGINARY")

@@ -8,7 +8,7 @@ slice splits nothing. Distances are millimetres along the normal of the slices, 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,6 +34,7 @@ STATION_MM = 10.0
 """Neighbours whose corners differ by more in the plane than by their distance plus this are two stations."""
 
 _ALWAYS = ("stack", "echo time", "echo number", "component", "image type")
+_LAST = ("time point", "acquisition")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def stacks(planes: Iterable[Plane]) -> tuple[Stack, ...]:
     flawed = [plane for plane in kept if plane.flaw]
     found: list[Stack] = []
     for group in _by_geometry([plane for plane in kept if not plane.flaw]):
-        found += [_settled(part, part_notes) for part, part_notes in _told_apart(group)]
+        for part, part_notes in _told_apart(group):
+            found += _mended(_settled(part, part_notes))
     found.sort(key=_listing)
     for reason in sorted({plane.flaw for plane in flawed}):
         found.append(Stack(tuple(plane for plane in flawed if plane.flaw == reason), reason))
@@ -181,7 +183,7 @@ def _told_apart(planes: list[Plane], marks: dict[str, Hashable] | None = None) -
         return [(Stack(tuple(planes), marks=marks), ())]
     name = _telling(planes, crowds)
     if name:
-        parts = _split(planes, lambda plane: plane.marks.get(name))
+        parts = _split(planes, name)
         return [it for value, part in parts.items() for it in _told_apart(part, {**marks, name: value})]
     return _in_turn(crowds, marks)
 
@@ -214,10 +216,11 @@ def _telling(planes: Sequence[Plane], crowds: Sequence[Sequence[Plane]]) -> str:
     return ""
 
 
-def _split(planes: Iterable[Plane], key: Callable[[Plane], Hashable]) -> dict[Hashable, list[Plane]]:
+def _split(planes: Iterable[Plane], name: str) -> dict[Hashable, list[Plane]]:
+    """Planes by the value of one mark."""
     parts: dict[Hashable, list[Plane]] = defaultdict(list)
     for plane in planes:
-        parts[key(plane)].append(plane)
+        parts[plane.marks.get(name)].append(plane)
     return parts
 
 
@@ -259,6 +262,20 @@ def _settled(stack: Stack, notes: tuple[str, ...]) -> Stack:
         return replace(stack, reason=f"the slices are tilted: they step {tilt:.1f} degrees away from their normal")
     along = np.array([plane.position for plane in planes]) @ normal
     return _even(stack, along)
+
+
+def _mended(stack: Stack) -> list[Stack]:
+    """Uneven slices that are several even stacks under different marks: those stacks; else the refused one."""
+    if not stack.reason:
+        return [stack]
+    for name in _ALWAYS + _LAST:
+        parts = _split(stack.planes, name)
+        if 1 < len(parts) <= len(stack.planes) // 2:
+            split = [Stack(tuple(part), marks={**stack.marks, name: value}) for value, part in parts.items()]
+            found = [_settled(part, stack.notes) for part in split]
+            if not any(it.reason for it in found):
+                return found
+    return [stack]
 
 
 def _tilt(planes: Sequence[Plane], normal: Floats) -> float:

@@ -37,7 +37,7 @@ _OTHER_PIXELS = frozenset(
     | {"FAT_FRACTION", "FF", "SWI", "MRA", "ANGIO", "FLOW", "VELOCITY", "SPECTROSCOPY", "CONVERSION MATRIX"}
     | {"CONFIDENCE", "SHIM", "STITCHED_MIP", "ANATOMICAL_MASK", "CPR"}
 )
-_PHASES = frozenset({"P", "PHASE", "PHASE MAP", "REAL", "IMAGINARY", "I", "R", "VELOCITY MAP"})
+_PHASES = frozenset({"P", "PHASE", "REAL", "IMAGINARY", "I", "R", "VELOCITY"})
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ def plain_image(facts: Facts, _: Limits) -> Check:
 def magnitude(facts: Facts, _: Limits) -> Check:
     """Magnitude images; a phase or real part beside them does not matter if the magnitude is there."""
     said = {component.upper() for component in facts.components}
-    said |= {kind.upper().split("\\")[2] for kind in facts.image_types if kind.count("\\") >= 2}
+    thirds = {kind.upper().split("\\")[2] for kind in facts.image_types if kind.count("\\") >= 2}
+    said |= {re.split(r"[_ ]", third)[0] for third in thirds}  # Philips: M_SE, P_FFE, PHASE MAP
     others = said & _PHASES
     passed = not others or bool(said & {"M", "MAGNITUDE", "MIXED"})
     value = ", ".join(sorted(others)) or "magnitude"
