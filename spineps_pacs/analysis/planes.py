@@ -31,6 +31,7 @@ MARKS = (
 """What may tell two images of one place apart, in the order in which it is asked."""
 
 _MOST_FRAMES = 100_000
+_UNCUT = "a mosaic does not divide into the slices that its header states, or does not say where they lie"
 _OFFSETS = "GridFrameOffsetVector"
 
 
@@ -161,7 +162,7 @@ def _tiled(dataset: Dataset, source: int, tiles: Mosaic | None, digest: int | No
         return (
             replace(
                 picture,
-                refusal="a mosaic does not divide into the slices that its header states, or does not say where they lie",
+                refusal=_UNCUT,
             ),
         )
     return tuple(

@@ -34,7 +34,9 @@ STATION_MM = 10.0
 """Neighbours whose corners differ by more in the plane than by their distance plus this are two stations."""
 
 _ALWAYS = ("stack", "echo time", "echo number", "component", "image type")
-_LAST = ("time point", "acquisition")
+
+
+_SURELY_EVEN = 3  # two slices are always evenly spaced
 
 
 @dataclass(frozen=True)
@@ -268,9 +270,9 @@ def _mended(stack: Stack) -> list[Stack]:
     """Uneven slices that are several even stacks under different marks: those stacks; else the refused one."""
     if not stack.reason:
         return [stack]
-    for name in _ALWAYS + _LAST:
+    for name in _ALWAYS:
         parts = _split(stack.planes, name)
-        if 1 < len(parts) <= len(stack.planes) // 2:
+        if len(parts) > 1 and min(map(len, parts.values())) >= _SURELY_EVEN:
             split = [Stack(tuple(part), marks={**stack.marks, name: value}) for value, part in parts.items()]
             found = [_settled(part, stack.notes) for part in split]
             if not any(it.reason for it in found):
