@@ -12,7 +12,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from spineps_pacs.analysis.geometry import Zoom
+from spineps_pacs.analysis.geometry import Turn, Zoom
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.pieces import Labels, Mask, box_of, boxes, centres, grown, ids, largest, pieces, sizes
 from spineps_pacs.domain.anatomy import DISC_ID, ENDPLATE_ID
@@ -31,6 +31,10 @@ LEAST_CONTACT_MM2 = 20 * 0.928125 ** (2 / 3)
 """And when both touch over more than 20 faces of a voxel of 0.75 x 0.75 x 1.65 mm."""
 FRAGMENTS_LOOKED_AT = 3
 LAST_VERTEBRA = 25
+Down = tuple[int, int]
+"""An axis of the array, and 1 or -1 for the direction along it."""
+DOWN: Down = (1, 1)
+"""Along I."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +47,24 @@ class Matched:
     unmatched_voxels: int = 0
 
 
-def match(structures: Labels, vertebrae: Labels, spacing: Zoom, mode: Mode) -> Matched:
-    """Points 1 to 5: mask, articular processes, missing pieces, a split topmost vertebra, stray posterior pieces."""
+def match(structures: Labels, vertebrae: Labels, spacing: Zoom, mode: Mode, down: Down = DOWN) -> Matched:
+    """Points 1 to 5: mask, articular processes, missing pieces, a split topmost vertebra, stray posterior pieces.
+
+    `down` is what the reference takes for the way down when it looks for the topmost vertebra; `corrected` knows it.
+    """
     masked = np.where(structures > 0, vertebrae, 0).astype(np.uint16)
     settled = with_settled_articular(masked, structures)
     found = with_missing(settled, structures, mode)
-    joined = with_joined_top(found.vertebrae, found.structures, spacing)
-    if mode is Mode.CORRECTED:
-        joined = with_returned_fragments(joined, found.structures)
-    return Matched(found.structures, joined, found.unmatched, found.unmatched_voxels)
+    way = down if mode is Mode.UPSTREAM else DOWN
+    joined = with_joined_top(found.vertebrae, found.structures, spacing, way)
+    returned = with_returned_fragments(joined, found.structures)
+    return Matched(found.structures, returned, found.unmatched, found.unmatched_voxels)
+
+
+def second_axis(way: Turn) -> Down:
+    """The second axis of the input array, as seen on the (P, I, R) grid: the reference's idea of down."""
+    axis = way.axes.index(1)
+    return axis, -1 if way.flips[axis] else 1
 
 
 def with_settled_articular(vertebrae: Labels, structures: Labels) -> NDArray[np.uint16]:
@@ -116,10 +129,12 @@ def _assign_rest(filled: NDArray[np.uint16], rest: Mask) -> list[tuple[NDArray[n
     return lonely
 
 
-def with_joined_top(vertebrae: Labels, structures: Labels, spacing: Zoom) -> NDArray[np.uint16]:
+def with_joined_top(
+    vertebrae: Labels, structures: Labels, spacing: Zoom, down: Down = DOWN
+) -> NDArray[np.uint16]:
     """A small topmost vertebra with no disc before the next one, which it touches widely, becomes part of that."""
     joined = np.array(vertebrae, dtype=np.uint16)
-    top = _two_topmost(joined, structures)
+    top = _two_topmost(joined, structures, down)
     if top is None:
         return joined
     first, second = top
@@ -133,13 +148,14 @@ def with_joined_top(vertebrae: Labels, structures: Labels, spacing: Zoom) -> NDA
     return joined
 
 
-def _two_topmost(vertebrae: Labels, structures: Labels) -> tuple[int, int] | None:
+def _two_topmost(vertebrae: Labels, structures: Labels, down: Down) -> tuple[int, int] | None:
     """The two topmost of all discs and vertebrae, if both are vertebrae and there are discs at all."""
     if not (structures == DISC_ID).any():
         return None
     discs, _ = pieces(np.isin(structures, (DISC_ID, ENDPLATE_ID)))
     bodies = centres(np.where(np.isin(structures, (BODY_ID, ARCH_ID)), vertebrae, 0))
-    listed = [(centre[1], 0) for centre in centres(discs).values()] + [(c[1], n) for n, c in bodies.items()]
+    axis, sign = down
+    listed = [(sign * c[axis], 0) for c in centres(discs).values()] + [(sign * c[axis], n) for n, c in bodies.items()]
     listed.sort(key=lambda item: item[0])
     if len(listed) < 2 or not listed[0][1] or not listed[1][1]:
         return None
