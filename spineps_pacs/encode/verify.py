@@ -106,10 +106,10 @@ def _segments(result: Result) -> set[int]:
 def referring(dataset: Dataset) -> Iterator[Dataset]:
     """Every item that refers to an instance, at any depth."""
     skipped = {Tag(keyword) for keyword in _NOT_OURS}
-    for element in dataset:
-        if element.VR != "SQ" or element.tag in skipped:
+    for tag in dataset.keys():  # noqa: SIM118, going through a Dataset itself would decode every text in it
+        if tag in skipped or dataset.get_item(tag).VR != "SQ":
             continue
-        for item in element.value:
+        for item in dataset[tag].value:
             if "ReferencedSOPInstanceUID" in item:
                 yield item
             yield from referring(item)

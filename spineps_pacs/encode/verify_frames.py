@@ -93,13 +93,15 @@ def _frames(dataset: Dataset) -> Iterator[tuple[NDArray[np.uint8], int]]:
         pixels = dataset.pixel_array
         yield from ((frame, 0) for frame in (pixels if pixels.ndim == 3 else pixels[np.newaxis]))
         return
+    shared = dataset.SharedFunctionalGroupsSequence[0]
     size = int(dataset.Rows) * int(dataset.Columns)
     packed = np.frombuffer(dataset.PixelData, dtype=np.uint8)
     for n, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
         first = n * size
         bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
         frame = bits[first % 8 : first % 8 + size].reshape(dataset.Rows, dataset.Columns)
-        yield frame, int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        own = group if "SegmentIdentificationSequence" in group else shared  # a lone segment is said once for all frames
+        yield frame, int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
 
 
 def _places(pixels: NDArray[np.integer]) -> Iterator[tuple[int, int, float, float]]:

@@ -1,0 +1,1 @@
+"""Tests of the encoders, on blobs in known places."""
