@@ -81,6 +81,9 @@ class DictNotes:
     def get(self, key: str, kind: str) -> str | None:
         return self.kept.get((key, kind))
 
+    def keys(self, kind: str) -> list[str]:
+        return sorted(key for key, known in self.kept if known == kind)
+
     def forget(self, key: str, *kinds: str) -> None:
         doomed = [known for known in self.kept if known[0] == key and (not kinds or known[1] in kinds)]
         for known in doomed:

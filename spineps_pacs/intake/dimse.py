@@ -10,7 +10,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,9 +31,9 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 class Door(Protocol):
     """Where images enter."""
 
-    def arrived(self, path: Path, source: Source) -> Arrival: ...
+    def arrived(self, path: Path, source: Source, study_uid: str | None = None) -> Arrival: ...
 
-    def released(self, keys: Any) -> None: ...
+    def released(self, keys: Sequence[str]) -> None: ...
 
 
 @dataclass(frozen=True)

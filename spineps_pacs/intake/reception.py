@@ -110,9 +110,14 @@ class Reception:
         self._patience = patience
         self._clock = clock
 
-    def arrived(self, path: Path, source: Source) -> Arrival:
-        """Takes in one complete file; safe in the inbox when this returns. Raises Unusable when it is no DICOM."""
+    def arrived(self, path: Path, source: Source, study_uid: str | None = None) -> Arrival:
+        """Takes in one complete file; safe in the inbox when this returns.
+
+        Raises Unusable when it is no DICOM, or not of the study that was named.
+        """
         header = _header(path)
+        if study_uid is not None and str(header.StudyInstanceUID) != study_uid:
+            raise Unusable("the image belongs to another study than the one that was named")
         key = series_key(header.SeriesInstanceUID)
         self._remember(key, str(header.SeriesInstanceUID), source)
         new = self._inbox.add(key, fingerprint([header.SOPInstanceUID]) + ".dcm", path)

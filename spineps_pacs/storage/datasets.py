@@ -98,6 +98,10 @@ class DatasetFolder:
         except FileNotFoundError:
             return ()
 
+    def holds(self, name: str) -> bool:
+        """True when some key has a dataset of that name."""
+        return any((Path(entry.path) / _safe(name)).is_file() for entry in self._folders())
+
     def load(self, key: str, pixels: bool = True) -> Series:
         """All datasets of a key, whole or only their headers."""
         names = self.names(key)

@@ -35,6 +35,11 @@ class Marks:
         except FileNotFoundError:
             return None
 
+    def keys(self, kind: str) -> list[str]:
+        """Every key that has such a note, sorted."""
+        found = (path for path in self._root.glob(f"*.{_safe(kind)}") if not path.name.startswith("."))
+        return sorted(path.name.removesuffix(f".{kind}") for path in found)
+
     def forget(self, key: str, *kinds: str) -> None:
         """Removes these kinds of note, or all of the key."""
         paths = [self._path(key, kind) for kind in kinds] or self._root.glob(f"{_safe(key)}.*")

@@ -1,0 +1,41 @@
+"""A web application on a port of this process: started, asked for its port, stopped."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import uvicorn
+
+from spineps_pacs.domain.errors import SettingsError
+
+
+class Serving:
+    """Runs an ASGI application in a thread of its own."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise SettingsError(f"port {port} of {host} cannot be opened: {error.strerror}") from error
+        self.port = int(self._socket.getsockname()[1])
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name=f"web-{self.port}", daemon=True)
+
+    def start(self) -> int:
+        """Begins to answer; gives the port."""
+        self._thread.start()
+        return self.port
+
+    def stop(self) -> None:
+        """Answers what was asked, and ends."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+        self._socket.close()
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
