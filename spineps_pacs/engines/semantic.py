@@ -22,7 +22,7 @@ from spineps_pacs.engines.window import Sums, Window, accumulate, slide, stronge
 _BATCH = 8
 """No more tiles at once than this; beyond it a GPU gains nothing."""
 _BYTES_PER_FEATURE = 24
-"""Device memory that a tile is reckoned at, per voxel and feature of the first stage; a wrong guess only costs a retry."""
+"""Device memory that a tile is reckoned at, per voxel and first-stage feature; a wrong guess costs a retry."""
 
 
 class NnUnetEngine:

@@ -1,0 +1,1 @@
+"""Tests of the networks room, with tiny seeded model folders."""

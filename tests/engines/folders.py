@@ -161,3 +161,26 @@ def instance_folder(folder: Path, dim: int = 16, channels: int = 10, config: Map
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     torch.save(content, folder / "logs" / "epoch=1-weights.ckpt")
     return folder
+
+
+HEADS = {"REGION": 3, "VERT": 24, "VERTEX": 26, "VT13": 2, "VERTREL": 6, "VERTGRP": 12, "FULLYVISIBLE": 2}
+
+
+def labeling_folder(folder: Path, heads: Mapping[str, int] | None = None, opt: Mapping[str, Any] | None = None) -> Path:
+    """A labelling model folder: a small DenseNet of the published names, its options pickled as an object."""
+    from spineps_pacs.engines.densenet import Classifier, DenseNet
+
+    counts = dict(heads or HEADS)
+    torch.manual_seed(11)
+    made = Classifier(DenseNet((1, 2), first=8, growth=4), {name: (4, n) for name, n in counts.items()})
+    for name, tensor in made.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 1.5)
+    options = {"backbone": "DENSENET169", "num_classes": 24, "in_channel": 1, "final_size": (16, 24, 8)}
+    content = {
+        "state_dict": made.state_dict(),
+        "hyper_parameters": {"opt": argparse.Namespace(**options | dict(opt or {})), "group_2_n_channel": counts},
+    }
+    write(folder / "inference_config.json", LABELING)
+    torch.save(content, folder / "epoch=3-val_f1=0.90valf1-weights.ckpt")
+    return folder

@@ -70,7 +70,7 @@ def test_labels_are_those_of_nnunet(tmp_path: Path, case: str, capsys: pytest.Ca
     config = {"labels": plain} | options.get("config", {})
     folder = folders.semantic_folder(tmp_path / "m", **options | {"config": config})
     image = volume()
-    wanted = nnunet_labels(folder, image, tuple(range(len(options.get("folds", "0")))), "mirrored" == case)
+    wanted = nnunet_labels(folder, image, tuple(range(len(options.get("folds", "0")))), case == "mirrored")
     for mode in ("corrected", "upstream"):
         got = engine(folder, mode=mode).predict(image, unwatched).labels
         assert got.shape == image.voxels.shape

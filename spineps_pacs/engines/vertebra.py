@@ -1,0 +1,85 @@
+"""The instance network behind the socket VertebraEngine."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spineps_pacs.domain.errors import ModelError
+from spineps_pacs.domain.ports import CutoutPlan, Cutouts, ModelInfo, Watch
+from spineps_pacs.engines.device import Runner, batch_for, choose_device
+from spineps_pacs.engines.lightning import Checkpoint, instance_checkpoint, read_lightning
+from spineps_pacs.engines.nnunet import load_weights
+from spineps_pacs.engines.options import EngineOptions
+from spineps_pacs.engines.unet3d import Unet3D, layout
+from spineps_pacs.engines.weights import Model
+from spineps_pacs.engines.window import strongest
+
+_BATCH = 8
+_BYTES_PER_FEATURE = 32
+"""Device memory that a cutout is reckoned at, per voxel and feature of the first stage; a wrong guess costs a retry."""
+_SCALE = 9
+"""A network of one channel reads the class as a share of this."""
+
+
+class UnetVertebraEngine:
+    """Cutouts of classes to parts: 0 none, 1 the vertebra above, 2 the centre one, 3 below."""
+
+    def __init__(self, model: Model, info: ModelInfo, options: EngineOptions) -> None:
+        self.info, self._options = info, options
+        checkpoint = read_lightning(instance_checkpoint(model.folder))
+        network = _network(checkpoint)
+        self._dim = network.init_conv.out_channels
+        config = model.config
+        self.plan = CutoutPlan(
+            spacing_pir=config.spacing,
+            size_pir=config.cutout_size,
+            channels=network.channels,
+            classes=config.classes,
+            corpus_size_mm3=config.corpus_size_mm3,
+            vertebra_size_mm3=config.vertebra_size_mm3,
+            sacrum_ids=config.sacrum_ids,
+            metal_ids=config.metal_ids,
+        )
+        device = choose_device(options.device)
+        self._runner = Runner(network, device, False, options.cpu_precision == "bfloat16")
+
+    def predict(self, cutouts: Cutouts, watch: Watch) -> NDArray[np.uint8]:
+        """The most likely part of each voxel, (n, P, I, R)."""
+        arrays = np.asarray(cutouts.arrays, dtype=np.uint8)
+        out = np.empty(arrays.shape, dtype=np.uint8)
+        self._runner.go_home()
+        item = int(np.prod(arrays.shape[1:])) * self._dim * _BYTES_PER_FEATURE
+        step = self._options.batch or batch_for(self._runner.device, item, _BATCH)
+        watch(0, len(arrays))
+        for first in range(0, len(arrays), step):
+            chunk = torch.from_numpy(arrays[first : first + step])
+            with torch.inference_mode():
+                scores = self._runner(channels_of(chunk.to(self._runner.device), self.plan.channels))
+                out[first : first + step] = strongest(scores.transpose(0, 1)).cpu().numpy()
+            watch(min(first + step, len(arrays)), len(arrays))
+        return out
+
+
+def _network(checkpoint: Checkpoint) -> Unet3D:
+    """The network of a checkpoint, of whatever width: both published layouts differ in width and channels only."""
+    weights = checkpoint.below("network.")
+    try:
+        network = Unet3D(*layout(weights))
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{checkpoint.path} holds no instance network: {error} is missing or odd") from error
+    load_weights(network, weights, checkpoint.path)
+    return network
+
+
+def channels_of(classes: Tensor, channels: int) -> Tensor:
+    """Classes (n, P, I, R) as the network's input (n, channels, P, I, R): one channel a class, too high ones are 0."""
+    if channels == 1:
+        return classes[:, None].float().div_(_SCALE)
+    kept = classes.masked_fill(classes >= channels, 0)
+    out = torch.empty((len(kept), channels, *kept.shape[1:]), device=kept.device)
+    for number in range(channels):
+        out[:, number] = kept == number
+    return out
