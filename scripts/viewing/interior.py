@@ -1,4 +1,4 @@
-"""One point well inside each segment of a SEG, in the patient's coordinates; read by pydicom alone, none of our code."""
+"""One point well inside each segment of a SEG, in the patient's coordinates; pydicom alone, none of our code."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def _rgb(segment: Any) -> tuple[int, int, int]:
     """RecommendedDisplayCIELabValue as it is meant: 16-bit L 0..100, a and b -128..127, white of D65."""
     lab = np.array(segment.RecommendedDisplayCIELabValue, dtype=float)
     scaled = np.array([lab[0] * 100 / 65535, lab[1] * 255 / 65535 - 128, lab[2] * 255 / 65535 - 128])
-    r, g, b = (int(round(v * 255)) for v in lab2rgb(scaled[None, None])[0, 0])
+    r, g, b = (round(float(v) * 255) for v in lab2rgb(scaled[None, None])[0, 0])
     return (r, g, b)

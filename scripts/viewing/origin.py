@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._file(path)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815  the library's name
 
     def _file(self, path: str) -> None:
         wanted = (self._dist / path.lstrip("/")).resolve()
