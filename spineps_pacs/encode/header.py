@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
 from spineps_pacs.domain.anatomy import CERVICAL, LUMBAR, PRIVATE_SCHEME, THORACIC, Code
+from spineps_pacs.domain.attributes import text, whole
 from spineps_pacs.domain.ports import Result
 from spineps_pacs.domain.report import Report
 from spineps_pacs.encode.concepts import ACQUISITION, PROCESSING, code_item, plain
@@ -57,8 +58,7 @@ class Sheet:
     @property
     def source_number(self) -> int:
         """The series number of the source, 0 where it has none that can be read."""
-        text = str(self.sources.first.get("SeriesNumber", "") or "").strip()
-        return max(int(text), 0) if text.isdigit() else 0
+        return max(whole(self.sources.first, "SeriesNumber") or 0, 0)
 
     @property
     def series_description(self) -> str:
@@ -111,9 +111,9 @@ def _carried(sheet: Sheet, dataset: Dataset) -> Elements:
     carried = verbatim(sheet.sources.first, PATIENT_AND_STUDY)
     if "FrameOfReferenceUID" in dataset:
         carried |= verbatim(sheet.sources.first, ("PositionReferenceIndicator",))
-    if "Rows" in dataset and str(sheet.sources.first.get("LossyImageCompression", "")).strip() == "01":
+    if "Rows" in dataset and text(sheet.sources.first, "LossyImageCompression") == "01":
         carried |= verbatim(sheet.sources.first, _LOSSY)
-    if "BodyPartExamined" in dataset and sheet.sources.first.get("BodyPartExamined"):
+    if "BodyPartExamined" in dataset and text(sheet.sources.first, "BodyPartExamined"):
         carried |= verbatim(sheet.sources.first, ("BodyPartExamined",))
     return carried
 

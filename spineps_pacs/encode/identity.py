@@ -15,6 +15,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from spineps_pacs.domain.attributes import text
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series
@@ -109,7 +110,7 @@ def digest_of(*parts: str) -> str:
 
 
 def _in_zone_of(dataset: Dataset, created: datetime) -> datetime:
-    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(dataset.get("TimezoneOffsetFromUTC", "") or "").strip())
+    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", text(dataset, "TimezoneOffsetFromUTC"))
     if created.tzinfo is None or offset is None:
         return created
     minutes = int(offset[2]) * 60 + int(offset[3])

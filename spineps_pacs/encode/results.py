@@ -14,7 +14,7 @@ from spineps_pacs.encode.identity import Identity
 from spineps_pacs.encode.options import KINDS, Options
 from spineps_pacs.encode.presentation import presentation
 from spineps_pacs.encode.report_groups import Written
-from spineps_pacs.encode.segmentation import segmentation
+from spineps_pacs.encode.segmentation import FRAMES_SHOWN_BY_ALL, frames_of, segmentation
 from spineps_pacs.encode.segments import Segment, level_segments, picked, structure_segments
 from spineps_pacs.encode.sources import sources
 from spineps_pacs.encode.structured_report import structured_report
@@ -71,3 +71,14 @@ def _labelmap(sheet: Sheet) -> Iterator[Result]:
     mask = sheet.report.structures if structures else sheet.report.instances
     if segments:
         yield segmentation(sheet, segments, mask.labels)
+
+
+def notes(results: tuple[Result, ...]) -> tuple[str, ...]:
+    """What an operator should know about these objects: SEGs that some viewers switch off."""
+    segs = [result for result in results if result.kind in {"structures", "levels", "vertebrae", "discs"}]
+    counts = {result.kind: frames_of(result) for result in segs}
+    return tuple(
+        f"{kind}: {count} frames, more than the {FRAMES_SHOWN_BY_ALL} that every viewer shows; see split_levels"
+        for kind, count in counts.items()
+        if count > FRAMES_SHOWN_BY_ALL
+    )

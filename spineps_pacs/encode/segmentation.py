@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pydicom
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
@@ -51,6 +53,12 @@ def segmentation(sheet: Sheet, segments: tuple[Segment, ...], labels: NDArray[np
     dataset.BodyPartExamined = body_part(segments)
     _true_frame_numbers(sheet, dataset)
     return finish(sheet, dataset)
+
+
+def frames_of(result: Result) -> int:
+    """The number of frames of a SEG."""
+    dataset = pydicom.dcmread(io.BytesIO(result.content), stop_before_pixels=True, specific_tags=["NumberOfFrames"])
+    return int(dataset.NumberOfFrames)
 
 
 def models_text(models: Iterable[ModelUsed]) -> tuple[str, ...]:

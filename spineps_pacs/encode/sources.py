@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
+from spineps_pacs.domain.attributes import Groups, frame_groups
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series
@@ -75,15 +76,16 @@ def sources(report: Report, series: Series) -> Sources:
 
 def plane(dataset: Dataset, number: int | None) -> Plane:
     """The plane of a single-frame image, or of frame `number` (1-based) of a multi-frame one."""
-    position, orientation, measures = (dataset, dataset, dataset) if number is None else _groups(dataset, number)
-    spacing = tuple(float(v) for v in measures.PixelSpacing)
-    thickness = measures.get("SliceThickness") or measures.get("SpacingBetweenSlices") or 0
-    return Plane(
-        _floats(position.ImagePositionPatient, 3),  # type: ignore[arg-type]
-        _floats(orientation.ImageOrientationPatient, 6),  # type: ignore[arg-type]
-        (spacing[0], spacing[1]),
-        abs(float(thickness)),
-    )
+    groups = Groups(dataset) if number is None else frame_groups(dataset)[number - 1]
+    position = groups.numbers("PlanePositionSequence", "ImagePositionPatient", 3)
+    orientation = groups.numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6)
+    spacing = groups.numbers("PixelMeasuresSequence", "PixelSpacing", 2)
+    if not (position and orientation and spacing):
+        raise Unusable(
+            f"a source image lacks position, orientation or spacing{'' if number is None else f' of frame {number}'}"
+        )
+    thickness = groups.number("PixelMeasuresSequence", "SliceThickness") or 0.0
+    return Plane(position, orientation, spacing, abs(thickness))  # type: ignore[arg-type]
 
 
 def decimal(value: float) -> Any:
@@ -94,24 +96,6 @@ def decimal(value: float) -> Any:
 def decimals(values: Iterable[float]) -> list[Any]:
     """Several of them."""
     return [decimal(value) for value in values]
-
-
-def _groups(dataset: Dataset, number: int) -> tuple[Dataset, Dataset, Dataset]:
-    """The items that hold position, orientation and pixel measures of a frame; its own before the shared ones."""
-    own = dataset.PerFrameFunctionalGroupsSequence[number - 1]
-    shared = dataset.SharedFunctionalGroupsSequence[0]
-
-    def item(keyword: str) -> Dataset:
-        return (own if keyword in own else shared)[keyword].value[0]
-
-    return item("PlanePositionSequence"), item("PlaneOrientationSequence"), item("PixelMeasuresSequence")
-
-
-def _floats(values: Iterable[Any], expected: int) -> tuple[float, ...]:
-    numbers = tuple(float(v) for v in values)
-    if len(numbers) != expected:
-        raise Unusable(f"a source image has {len(numbers)} numbers where its geometry needs {expected}")
-    return numbers
 
 
 def _bare(source: Dataset) -> Dataset:

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from spineps_pacs.domain.anatomy import Code
+from spineps_pacs.domain.attributes import items, text
 from spineps_pacs.domain.ports import Result
 from spineps_pacs.encode.concepts import MR_EXAMINATION, concept
 from spineps_pacs.encode.header import Sheet, finish
@@ -84,8 +85,8 @@ def _observer(sheet: Sheet) -> Any:
 def _procedures(source: Dataset) -> list[Code]:
     """The procedure that the modality named, if it is a complete code; else an MR examination."""
     found = []
-    for item in source.get("ProcedureCodeSequence") or ():
-        parts = [str(item.get(k, "") or "") for k in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
+    for item in items(source, "ProcedureCodeSequence"):
+        parts = [text(item, k) for k in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
         if all(parts) and all(part.isascii() for part in parts):
             found.append(Code(*parts))
     return found or [MR_EXAMINATION]

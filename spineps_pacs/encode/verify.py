@@ -10,6 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from spineps_pacs.domain.attributes import whole
 from spineps_pacs.domain.ports import Result
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series
@@ -75,7 +76,7 @@ def _check_header(dataset: Dataset, result: Result, series: Series) -> None:
 def _check_references(dataset: Dataset, result: Result, series: Series, siblings: Sequence[Result]) -> None:
     known = {str(dataset.StudyInstanceUID), *series.instance_uids, *(other.sop_instance_uid for other in siblings)}
     segments = {other.sop_instance_uid: _segments(other) for other in siblings if other.sop_class_uid in _SEGS}
-    frames = {str(ds.SOPInstanceUID): int(ds.get("NumberOfFrames", 1) or 1) for ds in series.datasets}
+    frames = {str(ds.SOPInstanceUID): whole(ds, "NumberOfFrames") or 1 for ds in series.datasets}
     for item in referring(dataset):
         uid = str(item.ReferencedSOPInstanceUID)
         if uid not in known:

@@ -100,7 +100,9 @@ def _frames(dataset: Dataset) -> Iterator[tuple[NDArray[np.uint8], int]]:
         first = n * size
         bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
         frame = bits[first % 8 : first % 8 + size].reshape(dataset.Rows, dataset.Columns)
-        own = group if "SegmentIdentificationSequence" in group else shared  # a lone segment is said once for all frames
+        own = (
+            group if "SegmentIdentificationSequence" in group else shared
+        )  # a lone segment is said once for all frames
         yield frame, int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from encode.cases import CREATED, MODEL, OPTIONS, Wish, case, identity
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encode.cases import CREATED, MODEL, OPTIONS, Wish, case, identity
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.domain.masks import SemanticMask
 from spineps_pacs.domain.report import Report

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from encode.cases import Wish, case, whole_spine
 
+from encode.cases import Wish, case, whole_spine
 from spineps_pacs.domain.anatomy import PRIVATE_SCHEME, SACRUM_ID, STRUCTURES, VERTEBRAE
 from spineps_pacs.domain.masks import LevelChoice, SemanticMask
 from spineps_pacs.encode.segments import absent_structures, level_segments, picked, relabelled, structure_segments
