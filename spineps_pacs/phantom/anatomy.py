@@ -8,12 +8,14 @@ import numpy as np
 
 from spineps_pacs.domain.anatomy import LEVEL_IDS
 from spineps_pacs.phantom.grid import draw_waves
-from spineps_pacs.phantom.posture import Piece, hang, stack
+from spineps_pacs.phantom.posture import Piece, balanced, hang, stack
 from spineps_pacs.phantom.sizes import POSITIONS, SACRUM, body_wedge, disc_wedge, vertebra_sizes
 from spineps_pacs.phantom.spine import Body, Disc, Placed, Posterior, Segment, Spine, Vertebra
 from spineps_pacs.phantom.wishes import Wishes, level_names
 
 Rng = np.random.Generator
+NECK = 6
+"""Vertebrae of the neck from C2 to C7."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class _Habit:
     conus: float
     bend: float
     bend_at: float
+    side: float
     lean: float
+    gaze: float
 
 
 def draw_spine(seed: int, wishes: Wishes) -> Spine:
@@ -37,10 +41,12 @@ def draw_spine(seed: int, wishes: Wishes) -> Spine:
     rng = np.random.default_rng([seed, 7301])
     habit = _habit(rng, wishes)
     names = [n for n in level_names(wishes.thoracic, wishes.lumbar) if n != "S1"]
-    drawn = [_vertebra(rng, habit, wishes, name, names) for name in names]
-    sacrum, coccyx = _sacrum(rng, habit)
-    pieces = [_piece(rng, habit, wishes, v, drawn) for v in reversed(drawn)]
-    placed = list(reversed(stack(pieces, habit.slope, sacrum[0].body.depth)))
+    drawn = [_vertebra(_own(seed, name, 1), habit, wishes, name, names) for name in names]
+    pieces = [_piece(_own(seed, v.name, 2), habit, wishes, v) for v in reversed(drawn)]
+    pieces, slope = balanced(pieces, NECK, habit.slope, habit.lean, habit.gaze)
+    sacrum, coccyx = _sacrum(rng, habit, slope)
+    drawn, sacrum = _flattened(drawn, sacrum)
+    placed = list(reversed(stack(pieces, slope, sacrum[0].body.depth)))
     shift = -(placed[0].origin + sacrum[-1].placed.origin) / 2
     shift[1] = -np.mean([p.origin[1] for p in placed])
     return Spine(
@@ -59,23 +65,43 @@ def draw_spine(seed: int, wishes: Wishes) -> Spine:
     )
 
 
+def _own(seed: int, name: str, purpose: int) -> Rng:
+    """A level's own generator, so that a wish for one level leaves the others as they are."""
+    return np.random.default_rng([seed, 7301, purpose, LEVEL_IDS[name]])
+
+
+def _flattened(drawn: list[Vertebra], sacrum: list[Segment]) -> tuple[list[Vertebra], list[Segment]]:
+    """Where a disc is missing, the two endplates that meet are flat."""
+    found, above = [], True
+    for v in drawn:
+        upper, lower = v.body.hollow
+        hollow = (upper if above else 0.0, lower if v.disc.present else 0.0)
+        found.append(replace(v, body=replace(v.body, hollow=hollow)))
+        above = v.disc.present
+    if not above:
+        sacrum = [replace(sacrum[0], body=replace(sacrum[0].body, hollow=(0.0, 0.0))), *sacrum[1:]]
+    return found, sacrum
+
+
 def _moved(placed: Placed, shift: np.ndarray) -> Placed:
     return Placed(placed.origin + shift, placed.axes)
 
 
 def _habit(rng: Rng, wishes: Wishes) -> _Habit:
-    lordosis = float(np.clip(rng.normal(0.95, 0.22), 0.4, 1.4))
+    lordosis = float(np.clip(rng.normal(1.1, 0.22), 0.45, 1.5))
     return _Habit(
         scale=wishes.size * float(np.clip(rng.normal(1.0, 0.02), 0.95, 1.05)),
         width=float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1)),
         slope=float(np.clip(39 * (0.5 + lordosis / 2) + rng.normal(0, 3), 22, 54)),
         lumbar=lordosis,
-        thoracic=float(np.clip(rng.normal(0.95, 0.2), 0.45, 1.5)),
+        thoracic=float(np.clip(0.45 * lordosis + rng.normal(0.48, 0.17), 0.45, 1.5)),
         cervical=float(np.clip(rng.normal(0.8, 0.5), -0.6, 1.9)),
         conus=float(np.clip(rng.normal(19.9, 0.6), 18.6, 21.4)),
         bend=wishes.scoliosis,
         bend_at=float(rng.uniform(10, 22)),
-        lean=float(rng.choice([-1.0, 1.0])),
+        side=float(rng.choice([-1.0, 1.0])),
+        lean=float(rng.normal(0, 15)),
+        gaze=float(rng.normal(6, 7)),
     )
 
 
@@ -166,15 +192,15 @@ def _disc(rng: Rng, wishes: Wishes, name: str, sizes: dict[str, float], names: l
     if last and wishes.sacralisation:
         return Disc(0.45 * height, 1.0, 0.0)
     if name in (wishes.missing_disc, wishes.merged):
-        return Disc(0.2, 1.0, 0.0, present=False)
+        return Disc(0.0 if name == wishes.merged else 0.4, 1.0, 0.0, present=False)
     return Disc(height, state, bulge + float(rng.uniform(0, 1.6)) * state)
 
 
-def _piece(rng: Rng, habit: _Habit, wishes: Wishes, v: Vertebra, all_of_them: list[Vertebra]) -> Piece:
+def _piece(rng: Rng, habit: _Habit, wishes: Wishes, v: Vertebra) -> Piece:
     curve = habit.cervical if v.position < 8 else habit.thoracic if v.position < 19.8 else habit.lumbar
     stiff = 0.0 if not v.disc.present else 1.0
     phase = (v.position - habit.bend_at) / 5.5
-    tilt = habit.lean * habit.bend / 2 * np.sin(phase) * np.exp(-0.12 * phase**2) * np.sqrt(np.e) * 0.75
+    tilt = habit.side * habit.bend / 2 * np.sin(phase) * np.exp(-0.12 * phase**2) * np.sqrt(np.e) * 0.75
     slip = sum(mm for n, mm in wishes.listhesis if n == v.name) + float(rng.normal(0, 0.25))
     return Piece(
         height=v.body.height,
@@ -183,17 +209,17 @@ def _piece(rng: Rng, habit: _Habit, wishes: Wishes, v: Vertebra, all_of_them: li
         disc_height=v.disc.height,
         disc_wedge=stiff * (disc_wedge(v.position) * curve * (1 - 0.4 * v.disc.state) + float(rng.normal(0, 0.9))),
         tilt=float(tilt),
-        turn=float(-0.45 * habit.lean * habit.bend * np.cos(phase) * np.exp(-0.12 * phase**2)),
+        turn=float(-0.45 * habit.side * habit.bend * np.cos(phase) * np.exp(-0.12 * phase**2)),
         slip=slip,
     )
 
 
-def _sacrum(rng: Rng, habit: _Habit) -> tuple[list[Segment], list[Segment]]:
+def _sacrum(rng: Rng, habit: _Habit, slope: float) -> tuple[list[Segment], list[Segment]]:
     rows = [tuple(x * habit.scale for x in SACRUM[n]) for n in SACRUM]
     rows += [(16.0, 9.0, 11.0, 14.0, 0.0, 0.0), (11.0, 8.0, 9.0, 6.0, 0.0, 0.0), (8.0, 6.0, 8.0, 4.0, 0.0, 0.0)]
     bow = float(rng.uniform(0.6, 1.4))
     bends = [0.0, *(np.array([9, 17, 17, 15]) * bow), *(np.array([16, 14, 12]) * bow)]
-    placed = hang([r[2] for r in rows], [r[1] for r in rows], bends, habit.slope)
+    placed = hang([r[2] for r in rows], [r[1] for r in rows], bends, slope)
     names = [*SACRUM, "Co1", "Co2", "Co3"]
     pieces = [
         Segment(n, p, _sacral_body(rng, r), r[3], r[4], r[5]) for n, p, r in zip(names, placed, rows, strict=True)

@@ -158,4 +158,3 @@ def cord_profile(spine: Spine, curve: Curve, s: Floats) -> tuple[Floats, Floats,
     cone = np.sqrt(left * (2 - left))
     shift = np.interp(position, (0, 4, 8, 13, 18, 21), (-1.0, -0.3, -0.8, -2.0, -0.6, 1.5)) * spine.scale
     return np.interp(position, steps, sizes[:, 0]) * cone, np.interp(position, steps, sizes[:, 1]) * cone, shift
-

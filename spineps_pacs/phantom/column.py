@@ -48,7 +48,12 @@ def _paint_body(v: Vertebra, canvas: Canvas, fused_above: bool) -> None:
     canvas.paint(box, inside & ~caps & free, (CORPUS_ID, v.id), tissue)
     canvas.paint(box, inside & caps & free, (ENDPLATE_ID, ENDPLATE_OFFSET + v.id), int(Tissue.ENDPLATE))
     if dens is None:
-        band = (wall < (1 + 2.4 / v.body.depth) ** 2) & (np.abs(at.left) < 0.36 * v.body.width) & (over > -1.2) & (under > -1.2)
+        band = (
+            (wall < (1 + 2.4 / v.body.depth) ** 2)
+            & (np.abs(at.left) < 0.36 * v.body.width)
+            & (over > -1.2)
+            & (under > -1.2)
+        )
         canvas.paint(box, band & canvas.free(box), (0, 0), int(Tissue.LIGAMENT))
 
 
@@ -68,7 +73,8 @@ def _body_tissue(v: Vertebra, at: Local, wall: Field, plate: tuple[Field, Field]
     for reach, away in zip(v.modic, plate, strict=True):
         if reach:
             tissue[away < reach * (1 + 0.3 * at.rough) * (1 - 0.3 * (at.posterior / v.body.depth))] = Tissue.MODIC
-    vein = (np.abs(at.up) < 1.0 + 0.5 * at.rough) & (np.abs(at.left) < 3.5) & (at.posterior > v.body.depth * 0.12)
+    deep = at.posterior / v.body.depth - 0.12
+    vein = (np.abs(at.up + 0.4 * at.rough) < 0.5 + 3.2 * deep + 0.3 * at.rough) & (np.abs(at.left) < 3.5) & (deep > 0)
     tissue[vein & (v.position > 7.5)] = Tissue.VEIN
     if v.haemangioma is not None:
         a, b, h, radius = v.haemangioma
@@ -150,7 +156,9 @@ def paint_sacrum(spine: Spine, canvas: Canvas) -> None:
 def _paint_segment(spine: Spine, canvas: Canvas, n: int, piece: Segment) -> None:
     body, span = piece.body, piece.span * (1.0 if n else 1 + 0.05 * spine.sacralised)
     tall = body.height / 2 + (13 if n == 0 else 2.5)
-    box = canvas.box(piece.placed, (-span - 4, -body.depth, -tall), (span + 4, body.depth / 2 + piece.canal_depth + 26, tall))
+    box = canvas.box(
+        piece.placed, (-span - 4, -body.depth, -tall), (span + 4, body.depth / 2 + piece.canal_depth + 26, tall)
+    )
     if box is None:
         return
     at = canvas.local(box, piece.placed)
@@ -228,4 +236,3 @@ def _paint_coccyx(canvas: Canvas, piece: Segment) -> None:
     q = ellipsoid(at, (0, 0, 0), tuple(h * 1.15 for h in half), 0, 0)
     mask: Mask = (q < 1) & canvas.free(box)
     canvas.paint(box, mask, (0, 0), np.where(q > 0.7, np.uint8(Tissue.CORTEX), np.uint8(Tissue.SACRAL_MARROW)))
-

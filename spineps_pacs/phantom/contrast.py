@@ -9,7 +9,6 @@ import numpy as np
 from spineps_pacs.phantom.tissues import Tissue
 
 
-
 T2_RANGES: dict[Tissue, tuple[float, float]] = {
     Tissue.AIR: (0.0, 0.01), Tissue.CSF: (0.95, 1.0), Tissue.CORD: (0.3, 0.5), Tissue.GREY: (0.36, 0.56),
     Tissue.ROOT: (0.3, 0.55), Tissue.MARROW: (0.22, 0.55), Tissue.CORTEX: (0.02, 0.1), Tissue.ENDPLATE: (0.03, 0.13),
@@ -81,7 +80,10 @@ def _texture(scale: float) -> tuple[float, ...]:
 
 T2W = Contrast(
     name="T2W",
-    means=_row({t: 0.45 * low + 0.55 * high for t, (low, high) in T2_RANGES.items()} | {Tissue.MARROW: 0.4, Tissue.FAT: 0.8, Tissue.FLOW_CSF: 0.85}),
+    means=_row(
+        {t: 0.45 * low + 0.55 * high for t, (low, high) in T2_RANGES.items()}
+        | {Tissue.MARROW: 0.4, Tissue.FAT: 0.8, Tissue.FLOW_CSF: 0.85}
+    ),
     texture=_texture(0.08),
 )
 """The ordinary T2w turbo spin echo of the studies."""
@@ -92,7 +94,9 @@ T1W = Contrast(name="T1W", means=_row(T1_MEANS), texture=_texture(0.08), flow=0.
 FAMILIES = ("TSE", "FS", "STIR", "SPACE")
 
 
-def random_contrast(rng: np.random.Generator, wild: float = 0.0, family: str | None = None, spread: float = 1.0) -> Contrast:
+def random_contrast(
+    rng: np.random.Generator, wild: float = 0.0, family: str | None = None, spread: float = 1.0
+) -> Contrast:
     """A T2w contrast of a random family (half plain TSE), or with the chance `wild` entirely random means.
 
     `spread` 0 keeps the middle of each range, 1 uses all of it.
@@ -150,5 +154,3 @@ def _scanner(rng: np.random.Generator, kind: str, means: dict[Tissue, float], sp
 def _wild(rng: np.random.Generator) -> Contrast:
     means = {t: float(rng.random()) for t in Tissue}
     return _scanner(rng, "WILD", means | {Tissue.AIR: 0.01}, 1.0)
-
-

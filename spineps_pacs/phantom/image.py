@@ -18,12 +18,20 @@ from spineps_pacs.phantom.voxels import Labels, voxelise
 _MARROWS = (Tissue.MARROW, Tissue.ARCH_MARROW, Tissue.SACRAL_MARROW)
 
 
+SUB_SLICES = 3
+"""Sub-slices through the thickness of a slice; odd, so that the middle one gives the labels."""
+METAL_REACH = 2.6
+"""Standard deviation in mm of the disturbance around metal."""
+
+
 def synthesise(labels: Labels, contrast: Contrast, rng: np.random.Generator) -> Field:
     """The image of these labels, CSF near 1, float32; all noise is drawn from `rng`."""
     return finish(clean(labels.tissues, labels.geometry.spacing, contrast, rng), labels.geometry, contrast, rng)
 
 
-def clean(tissues: NDArray[np.uint8], spacing: tuple[float, ...], contrast: Contrast, rng: np.random.Generator) -> Field:
+def clean(
+    tissues: NDArray[np.uint8], spacing: tuple[float, ...], contrast: Contrast, rng: np.random.Generator
+) -> Field:
     """Signal before the scanner touches it: means with texture, patchy marrow, flow in the CSF."""
     means = np.array(contrast.means, dtype=np.float32)
     rough = np.array(contrast.texture, dtype=np.float32)
@@ -33,7 +41,18 @@ def clean(tissues: NDArray[np.uint8], spacing: tuple[float, ...], contrast: Cont
     patchy[list(_MARROWS)] = contrast.marrow_patch
     patchy[Tissue.CSF] = contrast.flow * 0.35
     image *= 1 + patchy[tissues] * smooth_noise(rng, tissues.shape, spacing, 14.0)
+    metal = tissues == Tissue.METAL
+    if metal.any():
+        image *= _void(metal, spacing)
     return np.maximum(image, 0)
+
+
+def _void(metal: NDArray[np.bool_], spacing: tuple[float, ...]) -> Field:
+    """Metal takes the signal around it as well, and piles some up at the edge of the void."""
+    near = metal.astype(np.float32)
+    for axis, step in enumerate(spacing):
+        near = gaussian_filter1d(near, METAL_REACH / step, axis=axis, truncate=3.0)
+    return np.where(near > 0.1, np.float32(0.02), 1 + 5 * near * (near > 0.035))
 
 
 def finish(image: Field, geometry: Geometry, contrast: Contrast, rng: np.random.Generator) -> Field:
@@ -121,8 +140,8 @@ def photograph(
 
 
 def scan(
-    spine: Spine, geometry: Geometry, contrast: Contrast, rng: np.random.Generator, thickness: float | None = None, times: int = 3
+    spine: Spine, geometry: Geometry, contrast: Contrast, rng: np.random.Generator, thickness: float | None = None
 ) -> Field:
     """The image of a spine with slices of this thickness (mm; None: as thick as their spacing)."""
-    parts = sub_slices(spine, geometry, thickness or geometry.spacing[0], times)
+    parts = sub_slices(spine, geometry, thickness or geometry.spacing[0], SUB_SLICES)
     return photograph([p.tissues for p in parts], geometry, contrast, rng)

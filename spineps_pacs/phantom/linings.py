@@ -20,7 +20,11 @@ def paint_linings(spine: Spine, canvas: Canvas) -> None:
         if box is None:
             continue
         at = canvas.local(box, v.placed)
-        for mask, tissue in ((_root(v, at) < 1, Tissue.ROOT), (_flavum(v, at), Tissue.LIGAMENT), (_fat(v, at), Tissue.EPIDURAL_FAT)):
+        for mask, tissue in (
+            (_root(v, at) < 1, Tissue.ROOT),
+            (_flavum(v, at), Tissue.LIGAMENT),
+            (_fat(v, at), Tissue.EPIDURAL_FAT),
+        ):
             canvas.paint(box, mask & canvas.free(box), (0, 0), int(tissue))
 
 
@@ -59,7 +63,9 @@ def _fat(v: Vertebra, at: Local) -> Mask:
     canal, k = bony_canal(v), v.body.depth / 33
     mirrored = Local(np.abs(at.left), at.posterior, at.up, at.rough)
     half = v.body.height / 2
-    middle = ellipsoid(at, (0, canal.centre + canal.half_depth + 0.5, -half * 1.2), (8 * k, 4.5 * k + 1, 9 * k + 2), 0, 0)
+    middle = ellipsoid(
+        at, (0, canal.centre + canal.half_depth + 0.5, -half * 1.2), (8 * k, 4.5 * k + 1, 9 * k + 2), 0, 0
+    )
     foramen = (canal.half_width + v.posterior.pedicle_width * 0.5, canal.centre - canal.half_depth * 0.5, -half * 0.95)
     side = ellipsoid(mirrored, foramen, (v.posterior.pedicle_width * 0.7 + 3, 4.5 + 3 * k, 6 + 5 * k), 0, 0)
     sleeve = (at.left / (canal.half_width + 1.2)) ** 2 + ((at.posterior - canal.centre) / (canal.half_depth + 1.6)) ** 2

@@ -100,9 +100,7 @@ def _shared(protocol: Protocol, geometry: Geometry, thickness: float) -> Dataset
         PixelSpacing=ds(spacing[1], spacing[2]), SliceThickness=ds(thickness), SpacingBetweenSlices=ds(spacing[0])
     )
     directions = geometry.directions
-    shared.PlaneOrientationSequence = item(
-        ImageOrientationPatient=ds(*directions[:, 2], *directions[:, 1], digits=10)
-    )
+    shared.PlaneOrientationSequence = item(ImageOrientationPatient=ds(*directions[:, 2], *directions[:, 1], digits=10))
     region = item(CodeValue="421060004", CodingSchemeDesignator="SCT", CodeMeaning="Spine")
     shared.FrameAnatomySequence = item(FrameLaterality="U", AnatomicRegionSequence=region)
     shared.PixelValueTransformationSequence = item(RescaleIntercept="0", RescaleSlope="1", RescaleType="US")
@@ -133,7 +131,11 @@ def _physics(shared: Dataset, protocol: Protocol, geometry: Geometry) -> None:
     shared.MREchoSequence = item(EffectiveEchoTime=float(protocol.echo_time))
     shared.MRModifierSequence = item(**_modifiers(protocol))
     shared.MRImagingModifierSequence = item(
-        MagnetizationTransfer="NONE", BloodSignalNulling="NO", Tagging="NONE", TransmitterFrequency=63.87, PixelBandwidth="220"
+        MagnetizationTransfer="NONE",
+        BloodSignalNulling="NO",
+        Tagging="NONE",
+        TransmitterFrequency=63.87,
+        PixelBandwidth="220",
     )
     shared.MRReceiveCoilSequence = item(
         ReceiveCoilName="Spine", ReceiveCoilManufacturerName="", ReceiveCoilType="MULTICOIL", QuadratureReceiveCoil="NO",

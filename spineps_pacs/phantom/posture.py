@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spineps_pacs.phantom.spine import Floats, Placed
+
+STEEPEST = (12.0, 62.0)
+"""Least and greatest sacral slope in degrees."""
+NECK_BEND = 4.5
+"""Degrees by which a disc of the neck may bend to let the eyes look ahead."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,17 @@ def hang(heights: list[float], depths: list[float], bends: list[float], slope: f
         placed.append(Placed(point - axes[2] * height / 2, axes))
         point = point - axes[2] * height
     return placed
+
+
+def balanced(pieces: list[Piece], neck: int, slope: float, lean: float, gaze: float) -> tuple[list[Piece], float]:
+    """The pieces and sacral slope of somebody who keeps the balance, given from the bottom up.
+
+    The whole turns until the lowest piece of the neck (the last `neck` pieces) stands `lean` mm behind the sacrum, and the
+    discs of the neck bend until its top leans forward by `gaze` degrees.
+    """
+    low = stack(pieces, slope, pieces[0].depth)[-neck].origin
+    slope = min(max(slope - np.degrees(np.arctan2(lean - low[1], low[2])), STEEPEST[0]), STEEPEST[1])
+    top = slope - sum(p.disc_wedge + p.wedge for p in pieces)
+    more = min(max((top - gaze) / neck, -NECK_BEND), NECK_BEND)
+    bent = [replace(p, disc_wedge=p.disc_wedge + more) for p in pieces[-neck:]]
+    return [*pieces[:-neck], *bent], float(slope)

@@ -106,7 +106,12 @@ def _screw(v: Vertebra, at: Local) -> NDArray[np.bool_]:
 def _paint_gap(v: Vertebra, canvas: Canvas, box: Box, at: Local) -> None:
     canal = bony_canal(v)
     behind = at.posterior - canal.centre - canal.half_depth
-    track = (np.abs(at.left) < 7 + 2 * at.rough) & (behind > -1) & (behind < 45) & (np.abs(at.up + 4) < v.body.height * 0.75)
+    track = (
+        (np.abs(at.left) < 7 + 2 * at.rough)
+        & (behind > -1)
+        & (behind < 45)
+        & (np.abs(at.up + 4) < v.body.height * 0.75)
+    )
     free = track & canvas.free(box)
     canvas.paint(box, free, (0, 0), int(Tissue.SCAR))
     pool = free & (((at.left / 6) ** 2 + ((behind - 12) / 10) ** 2 + ((at.up + 4) / 14) ** 2) < 1)
@@ -146,7 +151,9 @@ def _paint_atlas(spine: Spine, canvas: Canvas) -> None:
     q = capsule(mirrored, front, (12 * k, -5 * k, up), (3.4 * k, 4.4 * k), 1.5)
     q = np.minimum(q, bones.ellipsoid(mirrored, side, (6.5 * k, 8 * k, 8 * k), 0, 20))
     q = np.minimum(q, capsule(mirrored, side, (36 * k, 4 * k, up - 2), (4.0, 3.2)))
-    q = np.minimum(q, capsule(mirrored, (19 * k, 9 * k, up), (11 * k, v.canal_centre + 10 * k, up), (3.0 * k, 3.2 * k), 1.3))
+    q = np.minimum(
+        q, capsule(mirrored, (19 * k, 9 * k, up), (11 * k, v.canal_centre + 10 * k, up), (3.0 * k, 3.2 * k), 1.3)
+    )
     q = np.minimum(q, capsule(mirrored, (11 * k, v.canal_centre + 10 * k, up), back, (3.2 * k, 3.6 * k), 1.3))
     tissue = np.where(q > 0.55, np.uint8(Tissue.CORTEX), np.uint8(Tissue.ARCH_MARROW))
     canvas.paint(box, (q < 1) & canvas.free(box), (0, 0), tissue)

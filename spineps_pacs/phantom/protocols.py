@@ -77,4 +77,6 @@ def sagittal_t2(family: str, contrast: Contrast | None = None) -> Protocol:
 def steady(family: str) -> Contrast:
     """The middle of a family's ranges: no spread, no artefacts."""
     drawn = random_contrast(np.random.default_rng(5), family=family, spread=0.0)
-    return replace(drawn, noise=T2W.noise, bias=T2W.bias, coil=T2W.coil, ghost=0.0, motion=0.0, gamma=1.0, blur=T2W.blur)
+    return replace(
+        drawn, noise=T2W.noise, bias=T2W.bias, coil=T2W.coil, ghost=0.0, motion=0.0, gamma=1.0, blur=T2W.blur
+    )

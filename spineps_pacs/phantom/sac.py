@@ -38,14 +38,18 @@ def paint_sac(spine: Spine, curve: Curve, around: Around, canvas: Canvas) -> Non
 def _refined(curve: Curve, points: NDArray[np.float64], s: NDArray[np.float32]) -> NDArray[np.float64]:
     fine = s.astype(np.float64)
     for _ in range(2):
-        fine = fine + np.clip(np.sum((points - curve.at(curve.points, fine)) * curve.at(curve.down, fine), axis=-1), -6, 6)
+        fine = fine + np.clip(
+            np.sum((points - curve.at(curve.points, fine)) * curve.at(curve.down, fine), axis=-1), -6, 6
+        )
     return np.asarray(fine)
 
 
 Place = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
-def _contents(spine: Spine, curve: Curve, place: Place, position: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _contents(
+    spine: Spine, curve: Curve, place: Place, position: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     s, x, y = place
     end = curve.where(SAC_END)
     closing = np.sqrt(np.clip((end - s) / 18, 0, 1))
@@ -79,7 +83,9 @@ def _flow(spine: Spine, place: Place, position: NDArray[np.float64]) -> NDArray[
     return np.asarray((cloud > 2.3 - 1.3 * spine.flow) & (position > 5) & (position < 19.5) & (y > 1.5))
 
 
-def _grey(x: NDArray[np.float64], y: NDArray[np.float64], width: NDArray[np.float64], depth: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _grey(
+    x: NDArray[np.float64], y: NDArray[np.float64], width: NDArray[np.float64], depth: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     """The H of the grey matter."""
     u, v = np.abs(x) / np.maximum(width, 0.01), y / np.maximum(depth, 0.01)
     horn = (np.abs(u - 0.3) < 0.12 + 0.06 * (v < 0)) & (np.abs(v) < 0.62)
@@ -87,7 +93,11 @@ def _grey(x: NDArray[np.float64], y: NDArray[np.float64], width: NDArray[np.floa
 
 
 def _roots(
-    spine: Spine, curve: Curve, place: Place, half: tuple[NDArray[np.float64], NDArray[np.float64]], inside: NDArray[np.bool_]
+    spine: Spine,
+    curve: Curve,
+    place: Place,
+    half: tuple[NDArray[np.float64], NDArray[np.float64]],
+    inside: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Roots of the cauda equina lie in the back of the sac (the patient lies on it), each drawn towards its exit."""
     start = curve.where(spine.conus) - 25

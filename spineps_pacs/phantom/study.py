@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spineps_pacs.domain.volume import Geometry
 from spineps_pacs.phantom.anatomy import draw_spine
 from spineps_pacs.phantom.contrast import Contrast
-from spineps_pacs.phantom.image import photograph, sub_slices
+from spineps_pacs.phantom.image import SUB_SLICES, photograph, sub_slices
 from spineps_pacs.phantom.nifti import write_nifti
 from spineps_pacs.phantom.protocols import LOCALIZER, T1_SAG, T2_AX, VENDORS, Protocol, sagittal_t2
 from spineps_pacs.phantom.series import SeriesPlan, Stack, write_series
@@ -25,8 +25,6 @@ from spineps_pacs.phantom.voxels import Labels
 from spineps_pacs.phantom.wishes import Wishes
 
 WHOLE = "C2-S1"
-SUB_SLICES = 3
-"""Sub-slices through the thickness of a sagittal slice; odd, so that the middle one gives the labels."""
 OVERLAP_MM = 60.0
 """Height that neighbouring stations share."""
 
@@ -62,7 +60,9 @@ class StudyRequest:
 
     def __post_init__(self) -> None:
         if self.slices < 1 or self.pixel <= 0 or self.slice_spacing <= 0:
-            raise ValueError(f"{self.slices} slices at {self.slice_spacing} mm of {self.pixel} mm pixels make no series")
+            raise ValueError(
+                f"{self.slices} slices at {self.slice_spacing} mm of {self.pixel} mm pixels make no series"
+            )
         if self.stations not in (1, 2, 3):
             raise ValueError(f"a study has 1, 2 or 3 stations, not {self.stations}")
         if self.vendor not in VENDORS:

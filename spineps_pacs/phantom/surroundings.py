@@ -23,15 +23,18 @@ def paint_surroundings(spine: Spine, curve: Curve, around: Around, canvas: Canva
         (-6, 70), (-2, 62), (1, 58), (4, 52), (7, 54), (10, 50), (14, 46), (19, 48), (23, 52), (26, 44), (30, 46)
     )
     skin = skin * np.float32(spine.scale) + fat
+    fascia = (
+        skin - fat - np.float32(0.0045) * np.maximum(scene.side - 18, 0) ** 2 - 3 * np.exp(-((scene.side / 9) ** 2))
+    )
     _abdomen(scene)
     _chest(scene)
     _pelvis(scene, canvas)
     _vessels(scene)
-    _back_muscles(scene, skin - fat)
+    _back_muscles(scene, fascia)
     _side_muscles(scene)
     paint_neck(scene)
     paint_head(scene)
-    _midline(scene, skin - fat)
+    _midline(scene, fascia)
     _outside(scene, skin)
 
 
@@ -69,7 +72,9 @@ def _chest(scene: Scene) -> None:
     middle = ((x - 5) / (18 + 3 * noise)) ** 2 + ((deep - 14) / 21) ** 2 < 1
     scene.put(chest & middle, Tissue.FAT)
     scene.put(chest & middle & (scene.fine > 0.9), Tissue.SCAR)
-    heart = chest & (((x - 14) / 52) ** 2 + ((deep - 72) / 48) ** 2 + ((scene.level - 15.2) / 3.4) ** 2 + 0.12 * noise < 1)
+    heart = chest & (
+        ((x - 14) / 52) ** 2 + ((deep - 72) / 48) ** 2 + ((scene.level - 15.2) / 3.4) ** 2 + 0.12 * noise < 1
+    )
     scene.put(heart, Tissue.HEART)
     wall = np.abs(noise + 0.3 * scene.fine) < 0.28
     scene.put(heart & wall, Tissue.MUSCLE)
@@ -84,7 +89,7 @@ def _pelvis(scene: Scene, canvas: Canvas) -> None:
     scene.put(pelvis & (noise + 0.5 * scene.fine > -0.1), Tissue.BOWEL)
     scene.put(pelvis & (noise + 0.5 * scene.fine > 1.3), Tissue.GLAND)
     _bladder(scene, canvas)
-    ilium = scene.between(23.7, 29) & (np.abs(scene.side - 61 + 0.35 * scene.y + 2 * noise) < 8)
+    ilium = scene.between(23.7, 29) & (scene.y < 24) & (np.abs(scene.side - 61 + 0.35 * scene.y + 2 * noise) < 8)
     scene.put(ilium, Tissue.CORTEX)
     scene.put(ilium & (np.abs(scene.side - 61 + 0.35 * scene.y + 2 * noise) < 6.6), Tissue.SACRAL_MARROW)
 
@@ -122,12 +127,13 @@ def _back_muscles(scene: Scene, fascia: Field) -> None:
     width = scene.profile((-2, 62), (4, 58), (8, 80), (18, 76), (24, 70), (28, 62))
     back = (y > start) & (y < fascia + noise) & (side < width + 3 * noise)
     scene.put(back, Tissue.MUSCLE)
-    lean = scene.profile((0, 1.75), (8, 1.9), (18, 1.8), (20, 1.8 - 0.5 * scene.spine.muscle), (26, 1.5 - 1.3 * scene.spine.muscle))
+    fatty = scene.spine.muscle
+    lean = scene.profile((0, 1.9), (8, 2.1), (18, 2.0), (20, 2.0 - 0.6 * fatty), (26, 1.8 - 1.4 * fatty))
     inner = np.float32(0.5) * (side < 24) * np.float32(scene.spine.muscle)
     scene.put(back & (scene.fibres + 0.45 * noise > lean - inner), Tissue.MUSCLE_FAT)
     for place, slant in ((23.0, -0.25), (43.0, 0.1)):
         septum = np.abs(side - place - slant * (y - 25) - 2.5 * noise)
-        scene.put(back & (septum < 0.9), Tissue.MUSCLE_FAT)
+        scene.put(back & (septum < 0.65) & (scene.fine > -0.5), Tissue.MUSCLE_FAT)
     layers = back & (scene.level < 19) & (np.abs(y - fascia + 9 + 2 * noise) < 0.8)
     scene.put(layers, Tissue.MUSCLE_FAT)
     scene.put((y > fascia - 1.1) & (y < fascia + 0.4) & (scene.level > 7), Tissue.LIGAMENT)
@@ -158,7 +164,9 @@ def _midline(scene: Scene, fascia: Field) -> None:
     deep = between & (y < fascia - 2)
     scene.put(deep, Tissue.MUSCLE_FAT)
     scene.put(deep & (scene.fine + 0.6 * scene.fibres > 0.35), Tissue.LIGAMENT)
-    tips = scene.profile((2, 40), (6, 46), (8, 48), (12, 42), (17, 42), (20, 44), (24, 44), (26, 30)) * np.float32(scene.spine.scale)
+    tips = scene.profile((2, 40), (6, 46), (8, 48), (12, 42), (17, 42), (20, 44), (24, 44), (26, 30)) * np.float32(
+        scene.spine.scale
+    )
     band = (side < 2.4) & (np.abs(y - tips) < 1.5) & scene.between(7, 25)
     scene.put(band, Tissue.LIGAMENT)
     nuchal = (side < 0.7) & (y > 26) & (y < fascia - 1) & scene.between(1.5, 7) & (scene.fine > -0.3)
@@ -167,9 +175,18 @@ def _midline(scene: Scene, fascia: Field) -> None:
 
 def _outside(scene: Scene, skin: Field) -> None:
     y, side, level = scene.y, scene.side, scene.level
-    rounded = skin - np.float32(0.004) * side * side
+    rounded = skin - np.float32(0.0035) * side * side
     front = scene.profile(
-        (-6, -110), (0, -100), (2.2, -90), (3.6, -64), (6.5, -62), (8.5, -85), (11, -125), (14, -160), (20, -180), (28, -200)
+        (-6, -110),
+        (0, -100),
+        (2.2, -90),
+        (3.6, -64),
+        (6.5, -62),
+        (8.5, -85),
+        (11, -125),
+        (14, -160),
+        (20, -180),
+        (28, -200),
     )
     front = front + 2 * scene.noise
     flank = scene.profile((-6, 75), (2, 62), (6, 66), (8, 140), (12, 190), (28, 190))

@@ -113,6 +113,8 @@ def reach_of(spine: Spine, levels: str, crop: tuple[float, float] = (0.0, 0.0)) 
         lower = spine.vertebra(last)
         bottom = lower.placed.world(0, 0, -lower.body.height / 2)[2] - 12
     top, bottom = top - crop[0] * (top - bottom), bottom + crop[1] * (top - bottom)
-    line = np.array([v.placed.world(0, v.canal_centre, 0) for v in spine.vertebrae] + [s.placed.origin for s in spine.sacrum])
+    line = np.array(
+        [v.placed.world(0, v.canal_centre, 0) for v in spine.vertebrae] + [s.placed.origin for s in spine.sacrum]
+    )
     near = line[(line[:, 2] < top + 20) & (line[:, 2] > bottom - 20)]
     return Reach(float(top), float(bottom), float(near[:, 0].mean()), float(near[:, 1].min() + near[:, 1].max()) / 2)
