@@ -293,7 +293,7 @@ def _even(stack: Stack, along: Floats) -> Stack:
         return stack
     steps = np.diff(along)
     grid = np.linspace(along[0], along[-1], len(along))
-    typical = float(np.median(steps))
+    typical = float(np.median(steps[steps < 1.1 * steps.min()]))
     if np.abs(along - grid).max() <= _allowed(float(steps.mean())) and np.abs(steps - typical).max() <= 2 * _allowed(
         typical
     ):
