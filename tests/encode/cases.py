@@ -15,11 +15,16 @@ from scipy.spatial.transform import Rotation
 
 from spineps_pacs.domain.anatomy import CORD_ID, HEAD_TO_TAIL, SACRUM_ID
 from spineps_pacs.domain.masks import InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
+from spineps_pacs.domain.ports import Result
 from spineps_pacs.domain.report import Flag, Measurement, Missing, ModelUsed, Report
 from spineps_pacs.domain.series import Series
 from spineps_pacs.domain.volume import Frame, Geometry, Volume
+from spineps_pacs.encode.header import Sheet
 from spineps_pacs.encode.identity import Identity, Origin, identify
-from spineps_pacs.encode.options import Options
+from spineps_pacs.encode.options import KINDS, Options
+from spineps_pacs.encode.segmentation import segmentation
+from spineps_pacs.encode.segments import level_segments, picked, structure_segments
+from spineps_pacs.encode.sources import sources
 
 MR, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 OPTIONS = Options(version="0.1.0")
@@ -69,6 +74,21 @@ def case(wish: Wish = Wish()) -> tuple[Report, Series]:
         timings_s=(("semantic", 1.25),),
     )
     return report, Series(str(datasets[0].SeriesInstanceUID), datasets)
+
+
+def seg(report: Report, series: Series, kind: str, options: Options = OPTIONS) -> Dataset:
+    """One SEG of a case alone, read back; the report, which takes longest, is not made."""
+    sheet = Sheet(KINDS[kind], report, sources(report, series), identity(report, series, options), options)
+    plans = {"structures": structure_segments(report), "levels": level_segments(report)}
+    plans["vertebrae"] = picked(plans["levels"], lambda segment: not segment.disc)
+    plans["discs"] = picked(plans["levels"], lambda segment: segment.disc)
+    mask = report.structures if kind.startswith("structures") else report.instances
+    return read(segmentation(sheet, plans[kind.removesuffix("-labelmap")], mask.labels))
+
+
+def read(result: Result) -> Dataset:
+    """An encoded object, read back."""
+    return pydicom.dcmread(io.BytesIO(result.content))
 
 
 def identity(report: Report, series: Series, options: Options = OPTIONS) -> Identity:

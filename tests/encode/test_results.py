@@ -73,7 +73,7 @@ def test_all_uids_are_distinct() -> None:
 
 def test_a_seg_with_many_frames_is_worth_a_note() -> None:
     """Above 400 frames the operator is told; below nothing is said."""
-    report, series = case(Wish(levels=tuple(range(1, 27)), rows=340, slices=20))
+    report, series = case(Wish(levels=tuple(range(1, 16)), rows=200, slices=24))
     results = encode(report, series, identity(report, series), replace(OPTIONS, pictures=False))
     assert [note.split(":")[0] for note in notes(results)] == ["levels"]
     report, series = case()
