@@ -40,3 +40,44 @@ class Loop:
                 self._log(self._name, error)
                 pause = min(max(pause, 1.0) * 2, FORGIVEN_S)
             self._stop.wait(pause)
+
+
+class Half:
+    """The parts of one process: started in order, stopped in reverse; `addresses` says where it hears."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, int] = {}
+        self._parts: list[tuple[Callable[[], object], Callable[[], object]]] = []
+        self._running: list[Callable[[], object]] = []
+
+    def add(self, start: Callable[[], object], stop: Callable[[], object]) -> None:
+        """One more part."""
+        self._parts.append((start, stop))
+
+    def loop(self, loop: Loop) -> None:
+        """One more loop."""
+        self.add(loop.start, loop.stop)
+
+    def listen(self, name: str, start: Callable[[], int], stop: Callable[[], object]) -> None:
+        """One more part that hears on a port."""
+
+        def open_port() -> None:
+            self.addresses[name] = start()
+
+        self.add(open_port, stop)
+
+    def start(self) -> dict[str, int]:
+        """Starts all; when one cannot, those that did are stopped again. Gives the ports."""
+        try:
+            for start, stop in self._parts:
+                start()
+                self._running.append(stop)
+        except BaseException:
+            self.stop()
+            raise
+        return self.addresses
+
+    def stop(self) -> None:
+        """Stops all that runs."""
+        while self._running:
+            self._running.pop()()

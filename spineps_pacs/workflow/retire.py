@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from spineps_pacs.domain.job import Job
@@ -19,21 +20,26 @@ class Notes(Protocol):
     def forget(self, key: str, *kinds: str) -> None: ...
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Where data of jobs is kept."""
+
+    inbox: Datasets
+    outbox: Datasets
+    notes: Notes
+
+
 class Retirement:
     """Erases what has ended long enough ago; `step` is one round. Dead letters stay until a person decides."""
 
     def __init__(
         self,
-        inbox: Datasets,
-        outbox: Datasets,
-        notes: Notes,
+        kept: Kept,
         records: Records,
         keep_hours: Callable[[], float],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._inbox = inbox
-        self._outbox = outbox
-        self._notes = notes
+        self._kept = kept
         self._records = records
         self._keep_hours = keep_hours
         self._clock = clock
@@ -48,11 +54,11 @@ class Retirement:
         return done
 
     def _retire(self, job: Job) -> None:
-        self._outbox.forget(job.id)
+        self._kept.outbox.forget(job.id)
         if not self._needed_by_others(job):
             key = fingerprint([job.series_uid])
-            self._inbox.forget(key)
-            self._notes.forget(key)
+            self._kept.inbox.forget(key)
+            self._kept.notes.forget(key)
         self._records.erase(job.id)
 
     def _needed_by_others(self, job: Job) -> bool:

@@ -7,6 +7,7 @@ beside and renames, and gives the work that follows; whoever runs it enqueues th
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,13 @@ class Stages:
         self._patience = patience
         self._log = log
         self._clock = clock
+        self._analysing: dict[str, Work] = {}
+
+    def put_down(self) -> None:
+        """This worker ends on purpose: what it analyses begins anew elsewhere, and does not count as its death."""
+        for work in list(self._analysing.values()):
+            with contextlib.suppress(Cancelled):
+                self._records.move(work.job_id, work.turn, State.WAITING, "its worker was stopped", attempts=0)
 
     def run(self, work: Work) -> tuple[Work, ...]:
         """Never raises for a reason of the job: whatever went wrong is in the records afterwards."""
@@ -103,10 +111,13 @@ class Stages:
         """Series to results in the outbox; said "later" by a busy device, it is tried again."""
         job = self._job(work)
         if job.state in (State.WAITING, State.ANALYSING):
+            self._analysing[work.id] = work
             try:
                 job = self._analyse(job, work)
             except TryAgain as reason:
                 return self._analyse_later(work, str(reason))
+            finally:
+                self._analysing.pop(work.id, None)
         if job.state is State.ANALYSED and not job.sendings:
             job = self._records.move(job.id, work.turn, State.DELIVERED, "no destination takes its results")
         return tuple(

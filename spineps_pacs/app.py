@@ -1,0 +1,432 @@
+"""Joins the parts: the receiving half, the working half, destinations and engines; alone knows all rooms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from spineps_pacs import logs, settings
+from spineps_pacs.delivery.rules import Routing, Rule
+from spineps_pacs.domain.errors import SettingsError
+from spineps_pacs.domain.job import Verdict
+from spineps_pacs.domain.ports import Confirmation, Destination, Engines, Produce, Result, Watch
+from spineps_pacs.domain.series import Series, fingerprint
+from spineps_pacs.intake.commitment import CallBack, Commitment
+from spineps_pacs.intake.dimse import DicomPort, Limits, Port
+from spineps_pacs.intake.gate import Caller, GuestList, tls_context
+from spineps_pacs.intake.reception import Desk, Patience, Reception
+from spineps_pacs.intake.serving import Serving
+from spineps_pacs.settings import Settings, secret
+from spineps_pacs.storage.datasets import DatasetFolder
+from spineps_pacs.storage.marks import Marks
+from spineps_pacs.storage.records import SqlRecords
+from spineps_pacs.storage.tables import open_database, sqlite_url
+from spineps_pacs.workflow.chain import DbosChain, Engine, Executor, Store
+from spineps_pacs.workflow.leases import Leases, Reaper
+from spineps_pacs.workflow.loops import Half, Loop
+from spineps_pacs.workflow.retire import Kept, Retirement
+from spineps_pacs.workflow.stages import Parts, Stages
+from spineps_pacs.workflow.stages import Patience as WorkPatience
+from spineps_pacs.workflow.work import Retries, Work
+
+if TYPE_CHECKING:
+    from spineps_pacs.delivery.peer import Peer
+    from spineps_pacs.delivery.web import WebPeer
+
+LOOPBACK = ("127.", "::1", "localhost")
+SWEEP_S, HOUR_S, DAY_S, GRACE_S = 0.5, 3600.0, 86400.0, 10
+_log = structlog.get_logger("spineps_pacs")
+
+
+def log(text: str, **keys: Any) -> None:
+    """One line in the log; only keys that are allowed get through."""
+    _log.info(text, **keys)
+
+
+def trouble(part: str, error: BaseException) -> None:
+    """A loop met something that it did not expect."""
+    _log.error("a loop failed and goes on", kind=part, exc_info=error)
+
+
+Live = Callable[[], Settings]
+"""The settings in force; asked each time, so that a changed file is taken over while the node runs."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What both halves have: the data folder's parts, the database, the chain's store."""
+
+    folder: Path
+    salt: bytes
+    inbox: DatasetFolder
+    outbox: DatasetFolder
+    notes: Marks
+    records: SqlRecords
+    database: Any
+    store: Store
+
+
+def shared(current: Settings) -> Shared:
+    """Opens the data folder and the database, and makes what is missing in them."""
+    folder = current.node.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        salt = logs.site_salt(current.node.salt_file or folder / "salt")
+        inbox, outbox = DatasetFolder(folder / "inbox"), DatasetFolder(folder / "outbox")
+    except OSError as error:
+        raise SettingsError(f"the data folder {folder} cannot be used: {error.strerror}") from error
+    url = database_url(current)
+    database = open_database(url)
+    store = Store(url, tuple(d.name for d in current.destination), current.queue.poll_s)
+    store.prepare()
+    records = SqlRecords(database, lambda uid: logs.hashed(salt, uid))
+    return Shared(folder, salt, inbox, outbox, Marks(folder / "marks"), records, database, store)
+
+
+def chain(common: Shared) -> DbosChain:
+    """Enqueues, cancels and starts anew, from any process."""
+    return DbosChain(common.store, common.records)
+
+
+def database_url(current: Settings) -> str:
+    """PostgreSQL where its address is given, else SQLite in the data folder."""
+    return secret(current.queue.database_url_file) or sqlite_url(current.node.data_folder / "node.sqlite")
+
+
+def recipe(current: Settings) -> str:
+    """The digest of what decides a result besides the images: models and settings."""
+    parts: dict[str, Any] = {
+        "models": current.models.model_dump(mode="json", exclude={"folder", "device", "threads", "max_memory_gb"}),
+        "results": current.results.model_dump(mode="json"),
+        "fill": current.selection.fill_missing_slice,
+        "files": [],
+    }
+    if current.models.folder is not None and current.models.folder.is_dir():
+        from spineps_pacs.engines.weights import checksums
+
+        parts["files"] = sorted(checksums(current.models.folder).items())
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def host_name(current: Settings) -> str:
+    """The stable name of this host in the queue."""
+    return current.queue.executor or socket.gethostname()
+
+
+def guests(current: Settings) -> GuestList:
+    """Who may call the DICOM port."""
+    callers = tuple(Caller(c.ae_title, c.address, c.priority) for c in current.dicom.callers)
+    called = current.dicom.ae_title if current.dicom.require_called_ae else ""
+    return GuestList(callers, is_loopback(current.dicom.host), called)
+
+
+def is_loopback(host: str) -> bool:
+    """True when only this machine can be heard."""
+    return host.startswith(LOOPBACK)
+
+
+def has_room(common: Shared, live: Live) -> Callable[[], bool]:
+    """Whether the disk takes more, by the watermark of the settings."""
+    return lambda: shutil.disk_usage(common.folder).free >= live().node.min_free_gb * 1e9
+
+
+def destination(d: settings.Destination, current: Settings) -> Destination:
+    """The part that sends to one destination."""
+    match d.kind:
+        case "dicom":
+            from spineps_pacs.delivery.dimse import DimseDestination
+
+            return DimseDestination(d.name, peer(d, current))
+        case "stow":
+            from spineps_pacs.delivery.stow import StowDestination
+
+            return StowDestination(d.name, web_peer(d))
+        case "orthanc":
+            from spineps_pacs.delivery.orthanc import OrthancDestination
+
+            return OrthancDestination(d.name, web_peer(d))
+        case "folder":
+            from spineps_pacs.delivery.folder import FolderDestination
+
+            return FolderDestination(d.name, d.folder or Path())
+
+
+def confirmation(d: settings.Destination, current: Settings, notes: Any) -> Confirmation | None:
+    """The part that asks whether a destination keeps what it accepted; None where its acceptance is enough."""
+    from spineps_pacs.delivery import commitment, confirm, orthanc
+
+    match (d.confirm, d.kind):
+        case ("none", _):
+            return None
+        case ("commitment", "dicom"):
+            return commitment.CommitmentConfirmation(peer(d, current), notes, min(d.confirm_timeout_s, 10.0))
+        case ("query", "dicom"):
+            return confirm.FindConfirmation(peer(d, current))
+        case ("query", "stow"):
+            return confirm.QidoConfirmation(d.name, web_peer(d))
+        case ("query", "orthanc"):
+            return orthanc.OrthancConfirmation(d.name, web_peer(d))
+        case ("query", "folder"):
+            return confirm.FolderConfirmation(d.folder or Path())
+    raise SettingsError(f"destination {d.name!r}: storage commitment needs kind 'dicom', not {d.kind!r}")
+
+
+def peer(d: settings.Destination | settings.Pacs, current: Settings) -> Peer:
+    """A DICOM peer of the settings."""
+    from spineps_pacs.delivery.peer import Peer, TlsFiles
+
+    given = getattr(d, "tls", None)
+    tls = None if given is None else TlsFiles(given.certificate, given.key, given.authority)
+    calling = getattr(d, "calling_ae", "") or current.dicom.ae_title
+    return Peer(d.host, d.port, d.called_ae or "ANY-SCP", calling, d.timeout_s, tls)
+
+
+def web_peer(d: settings.Destination | settings.Pacs | settings.Orthanc) -> WebPeer:
+    """An HTTP peer of the settings."""
+    from spineps_pacs.delivery.web import WebPeer
+
+    token = secret(getattr(d, "token_file", None))
+    return WebPeer(d.url.rstrip("/"), d.user, secret(d.password_file), token, d.timeout_s)
+
+
+def judge(live: Live) -> Callable[[Series, str], Verdict]:
+    """Selection by the settings in force."""
+    from spineps_pacs.intake import selection
+    from spineps_pacs.intake.limits import Limits, with_sources
+
+    def judged(series: Series, source: str) -> Verdict:
+        wanted = live().selection
+        own = wanted.model_dump(exclude={"source", "fill_missing_slice"})
+        sources = {s.ae_title: s.model_dump(exclude={"ae_title"}, exclude_none=True) for s in wanted.source}
+        return selection.judge(series.datasets, with_sources(Limits(**own), sources), source)
+
+    return judged
+
+
+def load_engines(current: Settings) -> Engines:
+    """The networks of the settings: a folder of models, of phantom truths, or the embedded models."""
+    from spineps_pacs.engines import load, weights
+    from spineps_pacs.engines.options import EngineOptions
+
+    wanted = current.models
+    folder = wanted.folder or weights.embedded_folder()
+    if folder is None:
+        raise SettingsError("models.folder names no folder, and this package holds no embedded model")
+    if any(folder.glob("**/truth.json")):
+        from spineps_pacs.engines.phantom import PhantomEngines
+
+        return PhantomEngines.from_folder(folder)
+    options = EngineOptions(wanted.mode, wanted.device, wanted.mirroring, wanted.step_size)
+    models, _ = weights.find_models(folder)
+    labeling = None if wanted.labeling == "none" else weights.choose(models, "labeling", wanted.labeling or None).folder
+    return load.load_engines(
+        weights.choose(models, "semantic", wanted.semantic or None).folder,
+        weights.choose(models, "instance", wanted.instance or None).folder,
+        labeling,
+        options,
+        folder,
+    )
+
+
+def produce(live: Live, records: SqlRecords) -> Produce:
+    """Analysis and encoding as one function; the networks are loaded when the first series comes."""
+    loaded: list[Engines] = []
+
+    def produced(series: Series, watch: Watch) -> list[Result]:
+        from spineps_pacs.analysis.pipeline import analyse
+        from spineps_pacs.encode.identity import Origin, identify
+        from spineps_pacs.encode.results import encode
+        from spineps_pacs.encode.verify import verify_all
+
+        if not loaded:
+            loaded.append(load_engines(live()))
+        report = analyse(series, loaded[0], watch)
+        options = encode_options(live())
+        origin = Origin(first_seen(records, series), recipe(live()))
+        results = encode(report, series, identify(report, series, options, origin), options)
+        verify_all(results, report, series)
+        return list(results)
+
+    return produced
+
+
+def first_seen(records: SqlRecords, series: Series) -> datetime:
+    """When this set of slices first became a job; a repeat writes the same times."""
+    same = [job for job in records.find(series_uid=series.series_uid) if job.fingerprint == series.fingerprint]
+    return datetime.fromtimestamp(min((job.created for job in same), default=0.0), UTC)
+
+
+def encode_options(current: Settings) -> Any:
+    """What is written, by the settings."""
+    from importlib.metadata import version
+
+    from spineps_pacs.encode.options import Options
+
+    wanted = current.results
+    return Options(
+        version=version("spineps-pacs"),
+        uid_root=wanted.uid_root,
+        manufacturer=wanted.manufacturer,
+        labelmap=wanted.labelmap,
+        split_levels=wanted.split_levels,
+        pictures=wanted.pictures,
+        gsps=wanted.presentation_state,
+        rtstruct=wanted.rtstruct,
+        report_when_empty=wanted.report_when_empty,
+    )
+
+
+def front(live: Live) -> Half:
+    """The receiving half: light, needs no torch. Started, it hears and makes jobs."""
+    common, now, half = shared(live()), live().dicom, Half()
+    queue = chain(common)
+    half.add(lambda: None, queue.close)
+    desk = Desk(common.inbox, common.notes, common.records, queue)
+    door = Reception(desk, recipe(live()), common.salt, lambda: patience(live()))
+    calls = CallBack(now.ae_title, lambda: live().dicom.commitment_peers)
+    holds = lambda uid: common.inbox.holds(fingerprint([uid]) + ".dcm")  # noqa: E731
+    committing = Commitment(holds, common.notes, calls, log)
+    port = DicomPort(door, _port(now), lambda: limits(live()), has_room(common, live), log)
+    more = committing.handlers() if now.storage_commitment else []
+    half.listen("dicom", lambda: port.open(common.inbox.staging, _tls(now), more), port.close)
+    _other_doors(half, live, common, door)
+    _orthanc_door(half, live, common, door, queue)
+    half.loop(Loop("sweep", SWEEP_S, door.step, trouble))
+    half.loop(Loop("commitment", SWEEP_S, committing.step, trouble))
+    half.loop(Loop("tidy", HOUR_S, common.inbox.tidy, trouble))
+    return half
+
+
+def patience(current: Settings) -> Patience:
+    """When a series is complete."""
+    wanted = current.dicom
+    return Patience(wanted.quiet_s, wanted.release_quiet_s if wanted.complete_on_release else None)
+
+
+def limits(current: Settings) -> Limits:
+    """Who may send, and how much."""
+    wanted = current.dicom
+    return Limits(guests(current), wanted.max_dataset_mb << 20, wanted.max_images_per_second)
+
+
+def _port(now: settings.Dicom) -> Port:
+    names = ("ae_title", "host", "port", "max_associations", "max_pdu", "idle_timeout_s")
+    return Port(**{name: getattr(now, name) for name in (*names, "sop_classes", "transfer_syntaxes")})
+
+
+def _tls(now: settings.Dicom) -> Any:
+    if now.tls is None:
+        return None
+    authority = str(now.tls.authority or "")
+    return tls_context(str(now.tls.certificate), str(now.tls.key), authority, now.tls.require_client)
+
+
+def _other_doors(half: Half, live: Live, common: Shared, door: Reception) -> None:
+    """STOW-RS and the watched folder, where they are wanted."""
+    now = live()
+    if now.stow.enabled:
+        from spineps_pacs.intake.stow import StowLimits, stow_app
+
+        token = secret(now.stow.token_file)
+        if not token and not is_loopback(now.stow.host):
+            raise SettingsError("stow: beyond loopback a token_file is needed")
+        take = lambda: StowLimits(token, live().stow.max_body_mb << 20)  # noqa: E731
+        app = stow_app(door, common.inbox.staging, has_room(common, live), take)
+        serving = Serving(app, now.stow.host, now.stow.port)
+        half.listen("stow", serving.start, serving.stop)
+    if now.watched.folder is not None:
+        from spineps_pacs.intake.watched import Drop, WatchedFolder
+
+        drop = Drop(now.watched.folder, now.watched.remove)
+        watched = WatchedFolder(door, common.notes, drop, common.inbox.staging, log)
+        half.loop(Loop("watched", now.watched.every_s, watched.step, trouble))
+
+
+def _orthanc_door(half: Half, live: Live, common: Shared, door: Reception, queue: DbosChain) -> None:
+    """What an Orthanc's plugin hands over, where one is named."""
+    now = live().orthanc
+    if not now.url:
+        return
+    from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer, orthanc_app
+
+    source = OrthancPeer(now.url.rstrip("/"), lambda: web_peer(live().orthanc).session())
+    intake = OrthancIntake(door, common.notes, source, common.inbox.staging, log)
+    serving = Serving(orthanc_app(intake, common.records, queue), "127.0.0.1", now.listen_port)
+    half.listen("orthanc", serving.start, serving.stop)
+    half.loop(Loop("orthanc", 1.0, intake.step, trouble))
+
+
+def back(live: Live, slot: int) -> Half:
+    """The working half: one worker, which loads the networks when the first series comes."""
+    common, now, half = shared(live()), live().queue, Half()
+    executor = Executor(f"{host_name(live())}:{slot}", common.folder / "locks")
+    half.add(lambda: None, executor.release)
+    queue = chain(common)
+    half.add(lambda: None, queue.close)
+    leases = Leases(common.database)
+    stages = Stages(parts(live, common), work_patience(live()), told)
+    engine = Engine(common.store, executor.name, stages.run)
+    reaper = Reaper(leases, queue, common.records, now.lease_s)
+    retirement = Retirement(
+        Kept(common.inbox, common.outbox, common.notes), common.records, lambda: live().node.keep_hours
+    )
+    keep = lambda: time.time() - live().queue.keep_finished_days * DAY_S  # noqa: E731
+    half.loop(Loop("lease", now.lease_s / 4, lambda: leases.beat(executor.name), trouble))
+    half.add(lambda: None, stages.put_down)
+    half.add(engine.start, lambda: engine.stop(GRACE_S))
+    half.loop(Loop("reaper", now.lease_s / 4, reaper.step, trouble))
+    half.loop(Loop("revive", now.lease_s, reaper.revive, trouble))
+    half.loop(Loop("retire", 60.0, retirement.step, trouble))
+    half.loop(Loop("forget", HOUR_S, lambda: queue.forget(keep()), trouble))
+    half.loop(Loop("outbox", HOUR_S, common.outbox.tidy, trouble))
+    return half
+
+
+def parts(live: Live, common: Shared) -> Parts:
+    """What the stages are given."""
+    now = live()
+    asked = {d.name: confirmation(d, now, common.notes) for d in now.destination}
+    return Parts(
+        inbox=common.inbox,
+        outbox=common.outbox,
+        records=common.records,
+        judge=judge(live),
+        produce=produce(live, common.records),
+        rules=Routing([rule(d) for d in now.destination]),
+        destinations={d.name: destination(d, now) for d in now.destination},
+        confirmations={name: asks for name, asks in asked.items() if asks is not None},
+    )
+
+
+def rule(d: settings.Destination) -> Rule:
+    """What a destination takes."""
+    also = {"levels": ("vertebrae", "discs"), "rtstruct": ("contours",)}
+    kinds = tuple(kind for wanted in d.results for kind in (wanted, *also.get(wanted, ())))
+    return Rule(d.name, kinds, d.sources, d.stations, d.descriptions)
+
+
+def work_patience(current: Settings) -> WorkPatience:
+    """How often work is tried."""
+    q = current.queue
+    analysis = Retries(q.max_attempts, q.delivery_delay_s, q.delivery_delay_max_s)
+    delivery = Retries(q.delivery_attempts, q.delivery_delay_s, q.delivery_delay_max_s)
+    return WorkPatience(analysis, delivery, q.max_recoveries)
+
+
+def told(text: str, work: Work, error: BaseException | None) -> None:
+    """A stage says why a job did not go on."""
+    keys = {"job": work.job_id, "phase": work.stage, "destination": work.destination, "attempt": work.attempt}
+    if error is None:
+        _log.info("a stage ended", reason=text, **keys)
+    else:
+        _log.error("a stage failed", reason=text, exc_info=error, **keys)

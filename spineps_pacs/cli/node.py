@@ -1,0 +1,177 @@
+"""`serve` and `worker`: the processes of a node, their signals, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from spineps_pacs import logs, settings
+from spineps_pacs.domain.errors import SettingsError
+from spineps_pacs.settings import Settings
+
+DEFAULT = Path("spineps-pacs.toml")
+LOOK_S = 0.2
+RESTART = (
+    "node.data_folder", "node.salt_file", "dicom.ae_title", "dicom.host", "dicom.port", "dicom.max_associations",
+    "dicom.max_pdu", "dicom.sop_classes", "dicom.transfer_syntaxes", "dicom.idle_timeout_s", "dicom.tls",
+    "stow.enabled", "stow.host", "stow.port", "watched.folder", "models", "shadow", "results", "destination",
+    "queue", "web.enabled", "web.host", "web.port", "orthanc.listen_port",
+)  # fmt: skip
+"""Keys whose change waits for a restart of the process that uses them."""
+
+Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file.")]
+
+
+@dataclass
+class Live:
+    """The settings in force; `reload` takes a changed file over."""
+
+    current: Settings
+    file: Path | None = None
+
+    def __call__(self) -> Settings:
+        return self.current
+
+    def reload(self) -> list[str]:
+        """Gives the changed keys that need a restart. A faulty file changes nothing and raises."""
+        if self.file is None:
+            return []
+        new = settings.load(self.file)
+        waiting = [key for key in RESTART if _value(new, key) != _value(self.current, key)]
+        self.current = new
+        return waiting
+
+
+def opened(config: Path | None) -> Live:
+    """The settings of a file, or those of a node that has none; sets up the log."""
+    file = config or (DEFAULT if DEFAULT.exists() else None)
+    live = Live(settings.load(file) if file else Settings(), file)
+    logs.configure(live().node.log_level, live().node.log_format)
+    return live
+
+
+def serve(
+    config: Config = None,
+    *,
+    receive_only: Annotated[bool, Parameter(help="Only receive; workers run elsewhere.")] = False,
+    with_parent: Annotated[bool, Parameter(help="End when the standard input closes.")] = False,
+) -> int:
+    """Run the node: receive, analyse, send. Ends on Ctrl-C or SIGTERM; SIGHUP takes a changed configuration over."""
+    live = opened(config)
+    if receive_only:
+        from spineps_pacs.app import front
+
+        return _run(live, "receiver", lambda: front(live), with_parent)
+    return _supervise(live, config, with_parent)
+
+
+def worker(
+    config: Config = None,
+    *,
+    slot: Annotated[int, Parameter(help="Number of this worker on this host; one per GPU.")] = 0,
+    with_parent: Annotated[bool, Parameter(help="End when the standard input closes.")] = False,
+) -> int:
+    """Run one analysing process against the node's store, on this host or another."""
+    live = opened(config)
+    from spineps_pacs.app import back
+
+    return _run(live, f"worker {slot}", lambda: back(live, slot), with_parent, hard=True)
+
+
+def _run(live: Live, name: str, build: Callable[[], Any], with_parent: bool, hard: bool = False) -> int:
+    """Builds one half, runs it until a signal ends it. `hard` leaves without waiting for a computation."""
+    from spineps_pacs.app import log
+    from spineps_pacs.workflow.supervisor import end_with_parent
+
+    ending = _signals(live)
+    half = build()
+    ports = half.start()
+    for what, port in ports.items():
+        log("listening", kind=what, port=port)
+    log("started", worker=name)
+    if with_parent:
+        end_with_parent()
+    ending.wait()
+    half.stop()
+    log("stopped", worker=name)
+    if hard:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _supervise(live: Live, config: Path | None, with_parent: bool) -> int:
+    from spineps_pacs.app import log
+    from spineps_pacs.workflow.supervisor import Child, Supervisor, end_with_parent
+
+    ending = _signals(live, lambda: supervisor.signal(signal.SIGHUP))
+    supervisor = Supervisor([Child(*parts) for parts in _children(live(), config)], log)
+    if with_parent:
+        end_with_parent()
+    try:
+        while not ending.wait(LOOK_S):
+            supervisor.step()
+    finally:
+        supervisor.stop()
+    return 0
+
+
+def _children(current: Settings, config: Path | None) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
+    """The receiver, and one worker per GPU: name, command line, environment."""
+    command = (sys.executable, "-m", "spineps_pacs")
+    common = ("--with-parent", *(("--config", str(config.resolve())) if config else ()))
+    children: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
+        ("receiver", (*command, "serve", "--receive-only", *common), {})
+    ]
+    for slot in range(current.queue.workers):
+        gpu = {"CUDA_VISIBLE_DEVICES": str(slot)} if current.queue.workers > 1 else {}
+        children.append((f"worker {slot}", (*command, "worker", "--slot", str(slot), *common), gpu))
+    return children
+
+
+def _signals(live: Live, passed_on: Callable[[], None] | None = None) -> threading.Event:
+    """Ctrl-C and SIGTERM set the event; SIGHUP takes a changed configuration over."""
+    ending = threading.Event()
+
+    def end(_number: int, _frame: Any) -> None:
+        ending.set()
+
+    def renew(_number: int, _frame: Any) -> None:
+        _renew(live)
+        if passed_on is not None:
+            passed_on()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGHUP, renew)
+    return ending
+
+
+def _renew(live: Live) -> None:
+    from spineps_pacs.app import log
+
+    try:
+        waiting = live.reload()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        log("the changed configuration has a fault; the one in force stays")
+        return
+    log("the changed configuration is in force")
+    for key in waiting:
+        log("this change waits for a restart", key=key)
+
+
+def _value(current: Settings, key: str) -> Any:
+    value: Any = current
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
