@@ -1,0 +1,189 @@
+"""`status`, `jobs` and `explain`: what the node knows of each series, and the buttons of a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from spineps_pacs.domain.errors import SettingsError, Unusable
+from spineps_pacs.domain.job import Job, State
+
+if TYPE_CHECKING:
+    from spineps_pacs.app import Shared
+    from spineps_pacs.workflow.chain import DbosChain
+
+Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file of the node.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Write JSON, for machines.")]
+Day = Annotated[str, Parameter(help="A day or time, as 2026-03-01 or 2026-03-01T12:30 (UTC).")]
+
+jobs = App(name="jobs", help="List, show, retry, cancel and re-run jobs.")
+
+
+def status(config: Config = None, *, as_json: Json = False) -> int:
+    """How many series are in which state, and what stands in the queues."""
+    with _node(config) as (common, chain):
+        counts = {str(state): count for state, count in sorted(common.records.counts().items())}
+        depth = chain.depth()
+    if as_json:
+        print(json.dumps({"states": counts, "queues": depth}))
+        return 0
+    _table("state", "series", counts.items())
+    if depth:
+        _table("queue", "waiting", sorted(depth.items()))
+    return 0
+
+
+@jobs.command(name="list")
+def list_jobs(config: Config = None, *, state: State | None = None, limit: int = 50, as_json: Json = False) -> int:
+    """The newest jobs, all or those in one state."""
+    with _node(config) as (common, _):
+        found = common.records.find(state=state, limit=limit)
+    if as_json:
+        print(json.dumps([_plain(job) for job in found]))
+        return 0
+    rows = [(job.id, _time(job.created), job.source, str(job.state), job.reason) for job in found]
+    _table("job", "arrived", "source", "state", "reason", rows)
+    return 0
+
+
+@jobs.command
+def show(job: str, config: Config = None, *, as_json: Json = False) -> int:
+    """One job: where it stands, its deliveries, and what happened to it."""
+    with _node(config) as (common, _):
+        found = _known(common, job)
+        events = [asdict(event) for event in common.records.timeline(job)]
+    if as_json:
+        print(json.dumps(_plain(found) | {"timeline": events}))
+        return 0
+    print(f"{found.id}  {found.state}  {found.reason}".rstrip())
+    _table("delivery", "state", "attempts", "reason", [
+        (s.destination, str(s.state), s.attempts, s.reason) for s in found.sendings
+    ])  # fmt: skip
+    _table("at", "what", "", [(_time(e["at"]), e["kind"], e["text"]) for e in events])
+    return 0
+
+
+@jobs.command
+def retry(job: str, config: Config = None) -> int:
+    """Deliver again what is in the dead letters; start anew what has failed, was cancelled or skipped."""
+    with _node(config) as (common, chain):
+        found = _known(common, job)
+        dead = [s.destination for s in found.sendings if s.state is State.DEAD_LETTER]
+        works = [chain.resend(job, name) for name in dead] or [chain.rerun(job)]
+    print("\n".join(works))
+    return 0
+
+
+@jobs.command
+def cancel(job: str, config: Config = None) -> int:
+    """Stop a job; a running analysis ends within seconds."""
+    with _node(config) as (common, chain):
+        _known(common, job)
+        chain.cancel(job)
+        print(_known(common, job).state)
+    return 0
+
+
+@jobs.command
+def rerun(
+    job: Annotated[str | None, Parameter(help="One job.")] = None,
+    config: Config = None,
+    *,
+    since: Day = "",
+    until: Day = "",
+) -> int:
+    """Analyse one job anew, or all that arrived in a span of time and whose images are still kept."""
+    if (job is None) == (not since):
+        raise SettingsError("name one job, or a span of time with --since and --until")
+    with _node(config) as (common, chain):
+        found = [_known(common, job)] if job else common.records.between(_moment(since), _moment(until or "9999-01-01"))
+        again = [one for one in found if one.ended or one.state is State.DELIVERED]
+        for one in again:
+            _rerun(chain, one)
+    return 0
+
+
+def explain(series: str, config: Config = None, *, as_json: Json = False) -> int:
+    """Why a series was taken or skipped: each rule with its value and its limit."""
+    with _node(config) as (common, _):
+        found = common.records.find(series_uid=series)
+    if not found:
+        raise Unusable("this node knows no series of that UID")
+    if as_json:
+        print(json.dumps([_plain(job) for job in found]))
+        return 0
+    for job in found:
+        print(f"{job.id}  {_time(job.created)}  {job.state}  {job.reason}".rstrip())
+        verdict = job.verdict
+        if verdict is not None:
+            rows = [(f.rule, "passed" if f.passed else "failed", f.value, f.limit) for f in verdict.findings]
+            _table("rule", "", "value", "limit", rows)
+    return 0
+
+
+@contextmanager
+def _node(config: Path | None) -> Iterator[tuple[Shared, DbosChain]]:
+    from spineps_pacs.app import chain, shared
+    from spineps_pacs.cli.node import opened
+
+    current = opened(config)()
+    if not current.node.data_folder.is_dir():
+        raise SettingsError(f"no node has run with the data folder {current.node.data_folder}")
+    common = shared(current)
+    queue = chain(common)
+    try:
+        yield common, queue
+    finally:
+        queue.close()
+        common.database.dispose()
+
+
+def _known(common: Shared, job_id: str) -> Job:
+    found = common.records.known(job_id)
+    if found is None:
+        raise Unusable(f"no job has the id {job_id}")
+    return found
+
+
+def _rerun(chain: DbosChain, job: Job) -> None:
+    try:
+        print(chain.rerun(job.id))
+    except Unusable as reason:
+        print(f"{job.id}: {reason}")
+
+
+def _plain(job: Job) -> dict[str, Any]:
+    return asdict(job)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _moment(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(f"{text!r} is no day or time; write 2026-03-01 or 2026-03-01T12:30") from error
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def _table(*parts: Any) -> None:
+    """A table: its headings, then its rows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    *headings, rows = parts
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table)
