@@ -65,7 +65,7 @@ def draw_geometry(spine: Spine, rng: np.random.Generator, coarse: bool) -> Geome
     axes = _oblique(rng) * rng.choice([-1.0, 1.0], 3)
     local = points @ axes
     low, high = local.min(axis=0), local.max(axis=0)
-    size = np.array([rng.uniform(62, 90), high[1] - low[1] + rng.uniform(20, 60), high[2] - low[2] + rng.uniform(80, 140)])
+    size = np.array([rng.uniform(62, 90), high[1] - low[1] + rng.uniform(50, 90), high[2] - low[2] + rng.uniform(90, 140)])
     count = np.ceil(size / step).astype(int)
     affine = np.eye(4)
     affine[:3, :3] = axes * step
@@ -126,14 +126,12 @@ def _of_canal(level: dict[str, Any]) -> Iterator[tuple[Key, float]]:
 
 
 def _canal_inside(case: Case, level: dict[str, Any]) -> bool:
-    """True when no voxel of the canal near this level lies in the first or last slice."""
-    grid, structures = case.labels.geometry, case.labels.structures
-    for outer in (0, grid.shape[0] - 1):
-        index = np.argwhere(np.isin(structures[outer], (60, 61)))
-        points = grid.to_world(np.insert(index, 0, outer, axis=1))
-        if len(points) and np.linalg.norm(points - level["body_centre"], axis=1).min() < 40:
-            return False
-    return True
+    """True when no voxel of the canal at this level lies on an outer face of the grid."""
+    grid = case.labels.geometry
+    index = np.argwhere(np.isin(case.labels.structures, (60, 61)))
+    outermost = ((index == 0) | (index == np.array(grid.shape) - 1)).any(axis=1)
+    points = grid.to_world(index[outermost])
+    return not len(points) or float(np.linalg.norm(points - level["body_centre"], axis=1).min()) > 30
 
 
 def _angles(case: Case, whole: set[int], sideways: set[int]) -> Iterator[tuple[Key, float]]:

@@ -31,8 +31,8 @@ def _slip(column: Column, upper: int, lower: int) -> Measurement:
         if end not in column.bodies[instance].ends:
             return not_given("slip", upper, column.bodies[instance].problem, lower)
     above, under = column.bodies[upper], column.bodies[lower]
-    frame = Frame.along(corner(under, "upper"), under.normal("upper"), under.frame.axes[POSTERIOR])
-    place = frame.local(corner(above, "lower"))
+    frame = Frame.along(under.corner("upper"), under.normal("upper"), under.frame.axes[POSTERIOR])
+    place = frame.local(above.corner("lower"))
     if abs(place[UP]) > FAR_APART:
         return not_given("slip", upper, f"the next vertebra is {abs(place[UP]):.0f} mm away", lower, Missing.NOT_ATTEMPTED)
     line = (frame.world(0.0, float(place[POSTERIOR]), 0.0), frame.origin)
@@ -41,12 +41,6 @@ def _slip(column: Column, upper: int, lower: int) -> Measurement:
 
 def _slip_error(above: Shape, under: Shape) -> float:
     return 1.0 + above.in_plane + under.in_plane
-
-
-def corner(body: Shape, end: str) -> Floats:
-    """The back corner of a body at its upper or lower end in the mid-sagittal plane, LPS."""
-    up = body.size[UP] / 2 * (1 if end == "upper" else -1)
-    return body.frame.world(0.0, body.wall(body.back, up), up)
 
 
 def angles(column: Column, levels: Levels) -> list[Measurement]:

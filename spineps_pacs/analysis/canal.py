@@ -30,11 +30,12 @@ FEW_VOXELS, FEW_SLICES, FEW_CORD_SLICES = 50, 3, 2
 
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """The voxels of the canal with the cord: centres (n, 3) LPS mm, slice of each, and whether it is cord."""
+    """The voxels of the canal with the cord: centres (n, 3) LPS mm, slice of each, whether it is cord, whether outermost."""
 
     points: Floats
     slices: NDArray[np.int_]
     cord: NDArray[np.bool_]
+    outermost: NDArray[np.bool_]
     geometry: Geometry
 
 
@@ -42,7 +43,8 @@ def find_tube(structures: SemanticMask) -> Tube:
     """The canal of a mask."""
     index = np.argwhere(np.isin(structures.labels, (CANAL_ID, CORD_ID)))
     cord = structures.labels[tuple(index.T)] == CORD_ID
-    return Tube(structures.geometry.to_world(index), index[:, 0], cord, structures.geometry)
+    outermost = ((index == 0) | (index == np.array(structures.geometry.shape) - 1)).any(axis=1)
+    return Tube(structures.geometry.to_world(index), index[:, 0], cord, outermost, structures.geometry)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class Section:
     """A cut through the tube, slice by slice: the slice's place to the left, its chords of canal and of cord, all mm.
 
     `middle` is how far behind the frame's origin the middle of the canal's chord lies; `pitch` the distance of
-    neighbouring slices in the cut; `open_ended` is true when the canal goes on beyond the first or last slice.
+    neighbouring slices in the cut; `is_cut` is true when the canal may go on beyond the field of view.
     """
 
     frame: Frame
@@ -59,7 +61,7 @@ class Section:
     middle: Floats
     canal: Floats
     cord: Floats
-    open_ended: bool
+    is_cut: bool
 
 
 def cut(tube: Tube, body: Frame) -> Section | None:
@@ -81,7 +83,8 @@ def cut(tube: Tube, body: Frame) -> Section | None:
     ends = [chords(weight * local[near, axis])[used] / total[used] for axis in (LEFT, POSTERIOR)]
     scale = tube.geometry.voxel_volume / pitch
     cord = chords(weight * tube.cord[near])[used] * scale
-    return Section(frame, pitch, ends[0], ends[1], total[used] * scale, cord, bool(used[0] or used[-1]))
+    is_cut = bool(used[0] or used[-1] or weight[tube.outermost[near]].sum() > 0.01 * weight.sum())
+    return Section(frame, pitch, ends[0], ends[1], total[used] * scale, cord, is_cut)
 
 
 def _weights(geometry: Geometry, frame: Frame, up: Floats) -> Floats:
@@ -132,8 +135,8 @@ def canal_numbers(section: Section | None, subject: int) -> list[Measurement]:
     kinds = ("canal_area", "cord_area", "canal_ap_diameter")
     if section is None:
         return [not_given(kind, subject, "the canal is not in view at this level") for kind in kinds]
-    if section.open_ended:
-        return [not_given(kind, subject, "the canal is cut at the side by the field of view") for kind in kinds]
+    if section.is_cut:
+        return [not_given(kind, subject, "the canal is cut by the field of view") for kind in kinds]
     if len(section.left) < FEW_SLICES:
         why = f"the canal lies in {len(section.left)} slices, {FEW_SLICES} are needed"
         return [not_given(kind, subject, why) for kind in kinds]

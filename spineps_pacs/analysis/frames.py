@@ -86,7 +86,7 @@ class Solid:
         ticks = [self._ticks(frame, size, i, FINE if i == axis else COARSE) for i in range(3)]
         lattice = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1)
         index = self.geometry.to_index(frame.origin + lattice @ frame.axes) - self.first
-        values = ndimage.map_coordinates(self.mask.astype(np.float32), np.moveaxis(index, -1, 0), order=1)
+        values = ndimage.map_coordinates(self.mask.astype(np.float32), np.moveaxis(index, -1, 0), order=1, mode="grid-constant")
         lines = np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
         places = np.moveaxis(lattice, axis, -2)[..., 0, :].reshape(-1, 3)
         hit = lines.max(axis=1) >= HALF

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from spineps_pacs.analysis.answers import given, not_given
-from spineps_pacs.analysis.frames import UP
-from spineps_pacs.analysis.shapes import BOTH, RIM, Shape
+from spineps_pacs.analysis.frames import POSTERIOR
+from spineps_pacs.analysis.shapes import BOTH, Shape
 from spineps_pacs.domain.report import Measurement
 
 PLACES = {"anterior": 0.1, "middle": 0.5, "posterior": 0.9}
@@ -19,7 +19,7 @@ def heights(shape: Shape, kind: str) -> list[Measurement]:
     """The three heights of a body or a disc; `kind` is what their names begin with."""
     if shape.ends != BOTH:
         return no_heights(shape.instance, kind, shape.problem)
-    front, back = extent(shape)
+    front, back = shape.extent()
     return [_height(shape, f"{kind}_{name}", front + part * (back - front)) for name, part in PLACES.items()]
 
 
@@ -28,16 +28,8 @@ def no_heights(subject: int, kind: str, why: str) -> list[Measurement]:
     return [not_given(f"{kind}_{name}", subject, why) for name in PLACES]
 
 
-def extent(shape: Shape) -> tuple[float, float]:
-    """Where the endplates begin and end from front to back in the mid-sagittal plane, mm in the shape's frame."""
-    rims = (-RIM * shape.size[UP], RIM * shape.size[UP])
-    front, back = (float(np.mean([shape.wall(side, up) for up in rims])) for side in (shape.front, shape.back))
-    return front, back
-
-
 def _height(shape: Shape, kind: str, behind: float) -> Measurement:
-    front, back = extent(shape)
-    reach = (shape.band, max(LEAST_REACH, REACH * (back - front)))
+    reach = (shape.band, max(LEAST_REACH, REACH * shape.size[POSTERIOR]))
     ends = [side.at((0.0, behind), reach) for side in (shape.upper, shape.lower)]
     if ends[0] is None or ends[1] is None:
         return not_given(kind, shape.instance, "there is no endplate at this place")

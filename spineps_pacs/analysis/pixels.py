@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import encaps
+from pydicom import config, encaps
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
@@ -23,6 +23,7 @@ LARGEST_BYTES = 1 << 30
 """No image of a spine comes near one GiB; a header that claims more is wrong or hostile."""
 
 _ITEM = b"\xfe\xff\x00\xe0"
+_DECODERS = {RLELossless: "pydicom"}  # the faster one for RLE panics on broken data
 _GE_BIG_ENDIAN = UID("1.2.840.113619.5.2")
 _KINDS: dict[str, np.dtype[Any]] = {"FloatPixelData": np.dtype("<f4"), "DoubleFloatPixelData": np.dtype("<f8")}
 
@@ -207,8 +208,11 @@ def _content(dataset: Dataset) -> tuple[str, bytes]:
 def _transfer_syntax(dataset: Dataset) -> UID:
     """As the file says; without a word, what its header was read as."""
     found = text(getattr(dataset, "file_meta", None) or Dataset(), "TransferSyntaxUID")
-    if (found and UID(found).is_transfer_syntax) or found == _GE_BIG_ENDIAN:
-        return UID(found)
+    if found == _GE_BIG_ENDIAN:
+        return _GE_BIG_ENDIAN
+    syntax = UID(found, validation_mode=config.IGNORE)
+    if syntax.is_transfer_syntax:
+        return syntax
     if found:
         raise Unusable(f"the transfer syntax {found[:64]} is unknown")
     little = getattr(dataset, "original_encoding", (None, None))[1]
@@ -238,6 +242,7 @@ def _decompressed(image: _Image, stream: bytes, index: int) -> Stored:
                 encaps.encapsulate([stream], has_bot=False),
                 index=0,
                 raw=True,
+                decoding_plugin=_DECODERS.get(image.syntax, ""),
                 transfer_syntax_uid=image.syntax,
                 rows=image.rows,
                 columns=image.columns,

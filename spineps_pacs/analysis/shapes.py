@@ -1,4 +1,4 @@
-"""Bodies, discs and the top of the sacrum as measurable shapes: a local frame each, and its four sides as surfaces."""
+"""Bodies, discs and the top of the sacrum as measurable shapes: a local frame each, and its endplates and back wall as surfaces."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FEW_VOXELS, FEW_SLICES = 60, 3
 """A thing below these numbers of voxels or slices has no shape that one could measure."""
 INNER = 0.8
 """Part of the half width and half depth that tells how an endplate lies; beyond are rims and osteophytes."""
-RIM = 0.45
-"""Walls are looked at up to this part of the height above and below the middle."""
+RIM = 0.08
+"""Part of the height at the rims that does not count for a wall: osteophytes sit there."""
 BOTH = ("upper", "lower")
 
 
@@ -32,7 +32,6 @@ class Shape:
     size: tuple[float, float, float]
     upper: Surface
     lower: Surface
-    front: Surface
     back: Surface
     ends: tuple[str, ...]
     problem: str
@@ -47,14 +46,33 @@ class Shape:
         """Size of a pixel in mm."""
         return max(self.solid.geometry.spacing[1:])
 
-    def wall(self, side: Surface, up: float) -> float:
-        """How far back a wall lies in the mid-sagittal plane at a height of the frame: a parabola through its points."""
-        height = self.size[UP]
-        near = (np.abs(side.points[:, LEFT]) < self.band) & (np.abs(side.points[:, UP]) < RIM * height)
-        h = side.points[near, UP] / height
-        matrix = np.column_stack([np.ones(len(h)), h, h * h])
-        found, _ = robust_fit(matrix, side.points[near, POSTERIOR], np.ones(len(h)))
-        return float(found @ (1.0, up / height, (up / height) ** 2))
+    def extent(self) -> tuple[float, float]:
+        """Where the shape begins and ends from front to back in its mid-sagittal plane, mm in its frame.
+
+        Seen from above: the rims count, a waist between them does not.
+        """
+        points = self.upper.points[np.abs(self.upper.points[:, LEFT]) < self.band]
+        lines = [points[points[:, LEFT] == x, POSTERIOR] for x in np.unique(points[:, LEFT])]
+        half = float(np.min(np.diff(np.unique(points[:, POSTERIOR])))) / 2
+        front, back = (float(np.median([end(line) for line in lines])) for end in (np.min, np.max))
+        return front - half, back + half
+
+    def corner(self, end: str) -> Floats:
+        """The back corner of an endplate in the mid-sagittal plane, LPS: where the back wall, bent, meets the endplate."""
+        back = self.extent()[1]
+        reach = (self.band, 0.2 * self.size[POSTERIOR])
+        found = {e: side.at((0.0, back), reach) for e, side in (("upper", self.upper), ("lower", self.lower))}
+        top, bottom = (found[e][0] if found[e] else sign * self.size[UP] / 2 for e, sign in (("upper", 1), ("lower", -1)))
+        up = top if end == "upper" else bottom
+        return self.frame.world(0.0, self._wall(bottom, top, up), up)
+
+    def _wall(self, bottom: float, top: float, up: float) -> float:
+        """How far back the back wall lies at a height: a parabola through its points between the rims."""
+        margin, points = RIM * (top - bottom), self.back.points
+        near = (np.abs(points[:, LEFT]) < self.band) & (points[:, UP] > bottom + margin) & (points[:, UP] < top - margin)
+        h = points[near, UP]
+        found, _ = robust_fit(np.column_stack([np.ones(len(h)), h, h * h]), points[near, POSTERIOR], np.ones(len(h)))
+        return float(found @ (1.0, up, up * up))
 
     def normal(self, end: str) -> Floats:
         """The upward unit normal of the upper or lower endplate, LPS."""
@@ -77,10 +95,10 @@ def shape(instance: int, solid: Solid, frame: Frame, ends: tuple[str, ...] = BOT
 def _shape(instance: int, solid: Solid, frame: Frame, ends: tuple[str, ...], problem: str) -> Shape:
     frame, size = _centred(solid, frame)
     lower, upper = solid.ends(frame, size, UP)
-    front, back = solid.ends(frame, size, POSTERIOR)
+    _, back = solid.ends(frame, size, POSTERIOR)
     return Shape(
         instance, solid, frame, size,
-        Surface(upper, UP), Surface(lower, UP), Surface(front, POSTERIOR), Surface(back, POSTERIOR), ends, problem,
+        Surface(upper, UP), Surface(lower, UP), Surface(back, POSTERIOR), ends, problem,
     )  # fmt: skip
 
 
