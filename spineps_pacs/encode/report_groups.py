@@ -174,7 +174,7 @@ def _group(
     sheet: Sheet, seg: Written, segment: Segment, numbers: Iterable[Any], words: Iterable[Any], *where: Any
 ) -> Any:
     return VolumetricGroup(
-        tracking_identifier=tracking(sheet, segment.label, segment.key),
+        tracking_identifier=tracking(sheet, segment.tracked, segment.key),
         referenced_segment=ReferencedSegment(
             sop_class_uid=seg.sop_class_uid,
             sop_instance_uid=seg.sop_instance_uid,

@@ -83,7 +83,7 @@ def _description(sheet: Sheet, segment: Segment) -> Any:
         algorithm_type="AUTOMATIC",
         algorithm_identification=_algorithm(sheet),
         tracking_uid=sheet.identity.tracking_uid(segment.key),
-        tracking_id=plain(segment.label),
+        tracking_id=plain(segment.tracked),
         anatomic_regions=[concept(segment.region)],
         display_color=CIELabColor.from_rgb(*segment.rgb),
     )

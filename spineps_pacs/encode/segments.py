@@ -60,6 +60,11 @@ class Segment:
     choice: LevelChoice | None = None
 
     @property
+    def tracked(self) -> str:
+        """The name under which it is followed; the sacrum is a structure and a level, and each has its own."""
+        return self.label if self.instance else f"{self.label} (structure)"
+
+    @property
     def disc(self) -> bool:
         """True for an intervertebral disc."""
         return self.instance > DISC_OFFSET

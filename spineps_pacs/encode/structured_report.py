@@ -38,7 +38,7 @@ def structured_report(sheet: Sheet, structures: Written | None, levels: Iterable
     segs = [seg for seg in (structures, *written) if seg]
     dataset = Comprehensive3DSR(
         evidence=[*sheet.sources.images, *(_stub(sheet, seg) for seg in segs)],
-        content=_content(sheet, groups),
+        content=_content(sheet, groups[-1:]),
         series_instance_uid=sheet.series_uid,
         series_number=sheet.series_number,
         sop_instance_uid=sheet.sop_uid(),
@@ -49,6 +49,7 @@ def structured_report(sheet: Sheet, structures: Written | None, levels: Iterable
         previous_versions=[_prior(prior) for prior in sheet.identity.predecessors] or None,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
+    _fill(dataset, groups)
     without_values(dataset.ContentSequence)
     return finish(sheet, dataset)
 
@@ -66,6 +67,12 @@ def _content(sheet: Sheet, groups: list[Any]) -> Any:
         ),
         referenced_images=library,
     )
+
+
+def _fill(dataset: Dataset, groups: list[Any]) -> None:
+    """All groups, in order. highdicom copies and searches what it is given several times over, so it was given one."""
+    measurements = dataset.ContentSequence[-1]
+    measurements.ContentSequence = [item for group in groups for item in group]
 
 
 def _observer(sheet: Sheet) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from spineps_pacs.domain.anatomy import STRUCTURES, Code
+from spineps_pacs.domain.anatomy import Code
 from spineps_pacs.domain.report import Measurement, Report
 from spineps_pacs.encode.concepts import CERTAINTY, FOLD_SPREAD, MARGIN, plain
 from spineps_pacs.encode.faults import FaultyResult
 from spineps_pacs.encode.numbers import WHY_MISSING, instance_of, quantity, rounded, sites
-from spineps_pacs.encode.segments import Segment, level_segments
+from spineps_pacs.encode.segments import Segment, level_segments, structure_segments
 
 Line = tuple[str, str, tuple[tuple[str, str], ...], str, str]
 """Group, concept, sites with modifiers, unit, value; as text, so that it can be counted and shown."""
@@ -26,7 +26,9 @@ def check_numbers(dataset: Dataset, report: Report) -> None:
     """Raises FaultyResult unless the document holds exactly the numbers of the report."""
     found = Counter(line for group in _groups(dataset) for line in _read(group))
     levels = {segment.instance: segment for segment in level_segments(report)}
-    expected = Counter(line for m in report.measurements if (line := _expected(m, levels)) is not None)
+    structures = {i: plain(segment.tracked) for segment in structure_segments(report) for i in segment.ids}
+    lines = (_expected(m, levels, structures) for m in report.measurements)
+    expected = Counter(line for line in lines if line is not None)
     lost, extra = expected - found, found - expected
     if lost or extra:
         example = next(iter(lost or extra))
@@ -62,10 +64,10 @@ def _value(item: Dataset) -> tuple[str, str]:
     return str(measured.MeasurementUnitsCodeSequence[0].CodeValue), repr(float(measured.NumericValue))
 
 
-def _expected(measurement: Measurement, levels: dict[int, Segment]) -> Line | None:
+def _expected(measurement: Measurement, levels: dict[int, Segment], structures: dict[int, str]) -> Line | None:
     """None for a number that is missing at a place that is missing too; the report then says so in words."""
     kind = quantity(measurement)
-    label = _label(measurement, levels)
+    label = _label(measurement, levels, structures)
     if label is None and measurement.missing is not None:
         return None
     where = tuple((site.code.value, _text(site.modifier)) for site in sites(measurement, levels))
@@ -74,12 +76,12 @@ def _expected(measurement: Measurement, levels: dict[int, Segment]) -> Line | No
     return label or "nowhere", kind.code.value, where, kind.unit, repr(rounded(measurement.value or 0.0, kind.unit))
 
 
-def _label(measurement: Measurement, levels: dict[int, Segment]) -> str | None:
+def _label(measurement: Measurement, levels: dict[int, Segment], structures: dict[int, str]) -> str | None:
     kind = quantity(measurement)
     if kind.of == "spine":
         return "Curvature"
     if kind.of == "structure":
-        return next((plain(item.name) for item in STRUCTURES if measurement.subject in item.ids), None)
+        return structures.get(measurement.subject)
     segment = levels.get(instance_of(measurement))
     return plain(segment.label) if segment else None
 

@@ -70,7 +70,7 @@ def test_segments_are_described_for_people_and_machines(kind: str) -> None:
         algorithm = item.SegmentationAlgorithmIdentificationSequence[0]
         assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("SPINEPS", "0.1.0")
         assert "ab" * 32 in algorithm.AlgorithmParameters
-        assert item.TrackingID == segment.label
+        assert item.TrackingID == segment.tracked
 
 
 def test_the_side_stands_inside_the_type() -> None:
