@@ -53,8 +53,8 @@ class SqlRecords:
         job = replace(job, created=job.created or now, changed=job.changed or now)
 
         def work(connection: sa.Connection) -> bool:
-            done = connection.execute(self._insert(JOBS).values(**_row(job)).on_conflict_do_nothing())
-            if not done.rowcount:
+            insert = self._insert(JOBS).values(**_row(job)).on_conflict_do_nothing().returning(JOBS.c.id)
+            if connection.execute(insert).one_or_none() is None:
                 return False
             _write_sendings(connection, job)
             self._note(connection, job.id, job.state, job.reason)
