@@ -22,6 +22,7 @@ from training.recipe import (
     CUTOUT_DIM,
     CUTOUT_PIR,
     CUTOUT_SPACING_PIR,
+    GRID_RANGE_PIR,
     MAPPING,
     PATCH_RIP,
     SPACING_RIP,
@@ -48,7 +49,7 @@ def semantic_config() -> Json:
         "model_expected_orientation": ["P", "I", "R"],
         "available_folds": 1,
         "inference_augmentation": False,
-        "resolution_range": [SPACING_RIP[2], SPACING_RIP[1], SPACING_RIP[0]],
+        "resolution_range": [list(spacing) for spacing in GRID_RANGE_PIR],
         "default_step_size": STEP_SIZE,
         "labels": {str(number): identity for number, identity in enumerate(CLASSES, start=1)},
         "expected_inputs": ["img"],
@@ -61,7 +62,7 @@ def semantic_config() -> Json:
 
 def plans() -> Json:
     """plans.json of a single 3-D configuration, in nnU-Net's axis order (R, I, P) of a PIR file."""
-    kwargs = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+    kwargs = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": False}
     resampling = "resample_data_or_seg_to_shape"
     configuration: Json = {
         "data_identifier": "nnUNetPlans_3d_fullres",
@@ -160,9 +161,9 @@ def instance_config() -> Json:
         "labels": {"1": 1, "2": 2, "3": 3},
         "expected_inputs": ["seg"],
         "cutout_size": list(CUTOUT_PIR),
-        "corpus_size_cleaning": 10,
+        "corpus_size_cleaning": 6,
         "corpus_border_threshold": 10,
-        "vert_size_threshold": 23,
+        "vert_size_threshold": 31,
         "mapping": {str(identity): number for identity, number in MAPPING.items()} | {"26": 0},
         "sacrum_ids": [26],
         "metal": [],

@@ -15,9 +15,11 @@ import torch
 
 from training.losses import total_loss
 from training.network import build, quicken
-from training.patches import draw_patch
+from training.patches import LARGE, SMALL, draw_patch
 from training.running import Plan, Run, move, report, spines, start, steps
 
+LARGE_FROM = 0.9
+"""Share of the steps after which patches have the size that inference uses."""
 LIST_EVERY = 50
 """Steps after which the pool is looked at again: it may be growing."""
 
@@ -26,7 +28,7 @@ def advance(run: Run, plan: Plan, folders: list[Path]) -> float:
     """One step; gives the loss. The patch depends on seed, step and pool only."""
     rng = np.random.default_rng([plan.seed, run.step])
     folder = folders[int(rng.integers(plan.visible(run.step, len(folders))))]
-    patch = draw_patch(folder, rng)
+    patch = draw_patch(folder, LARGE if run.step > LARGE_FROM * plan.steps else SMALL, rng)
     image = torch.from_numpy(patch.image)[None, None].contiguous(memory_format=torch.channels_last_3d)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = run.network(image)
