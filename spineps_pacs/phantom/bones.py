@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spineps_pacs.phantom.grid import Field
+from spineps_pacs.phantom.grid import Field, Real
 from spineps_pacs.phantom.spine import Body, Vertebra
 
 
@@ -23,7 +23,7 @@ class Local:
     rough: Field
 
 
-def plates(body: Body, left: Field, posterior: Field) -> tuple[Field, Field]:
+def plates(body: Body, left: Real, posterior: Real) -> tuple[Field, Field]:
     """How far above and below the body's centre its upper and lower endplate surfaces lie, in mm."""
     half_depth = body.depth / 2
     inside = 1 - np.minimum((left / (body.width / 2)) ** 2 + (posterior / half_depth) ** 2, 1)
@@ -33,7 +33,7 @@ def plates(body: Body, left: Field, posterior: Field) -> tuple[Field, Field]:
     if body.collapse:
         away = (posterior / half_depth - body.collapse_at) / 1.1
         top = top - body.collapse * body.height / (1 + away**2)
-    return top, rim - body.hollow[1] * inside
+    return np.asarray(top, dtype=np.float32), np.asarray(rim - body.hollow[1] * inside, dtype=np.float32)
 
 
 def body_outline(body: Body, at: Local, lip: Field | float = 0.0) -> Field:
@@ -80,23 +80,23 @@ _LAMINA = (  # position, centre height as a fraction of the body height, how ste
     (24, -0.15, 0.3, 4.0),
 )  # fmt: skip
 _PEDICLE = ((2, -0.05), (4, 0.0), (7, 0.1), (9, 0.22), (19, 0.22), (22, 0.2), (24, 0.16))
-_SUPERIOR = (  # position, beyond the canal's edge, behind the canal's centre / its half depth, above the body's upper rim,
+_SUPERIOR = (  # position, beyond the canal's edge, behind the canal's centre / its half depth, above the upper rim,
     # radii left, posterior, up, lean, turn
     (2, 7.0, -0.1, -6.0, 7.0, 7.0, 4.0, 0, 0), (3, 6.6, 0.1, -2.6, 6.2, 4.4, 6.0, -38, 0),
     (6, 6.8, 0.2, -2.4, 6.4, 4.4, 6.0, -38, 0), (7, 6.2, 0.4, -1.0, 6.4, 4.0, 6.4, -30, 0),
     (8, 4.6, 0.75, 1.0, 6.0, 3.4, 7.0, -18, 0), (10, 3.6, 0.85, 1.0, 5.4, 3.0, 7.6, -14, 0),
     (17, 3.8, 0.85, 0.5, 5.6, 3.2, 8.4, -10, 0), (18.5, 5.0, 0.7, 0.0, 5.0, 4.4, 8.6, -6, 15),
-    (20, 7.2, 0.5, -0.5, 4.8, 6.4, 9.2, -4, 30), (22, 8.6, 0.5, 0.0, 5.2, 7.2, 9.8, -4, 32),
-    (24, 10.0, 0.6, 0.0, 6.0, 7.2, 9.6, -4, 42),
+    (20, 7.2, 0.5, -0.5, 5.6, 6.4, 9.2, -4, 30), (22, 8.6, 0.5, 0.0, 6.2, 7.2, 9.8, -4, 32),
+    (24, 10.0, 0.6, 0.0, 6.8, 7.2, 9.6, -4, 42),
 )  # fmt: skip
 _INFERIOR = (  # the same, below the body's lower rim
     (2, 6.8, 0.5, 2.0, 6.2, 4.4, 6.0, -38, 0), (6, 6.8, 0.85, 2.6, 6.4, 4.4, 6.0, -38, 0),
     (7, 5.4, 1.1, 2.6, 6.2, 3.8, 6.6, -28, 0), (8, 3.0, 1.45, -0.6, 5.8, 3.4, 7.2, -18, 0),
     (10, 2.0, 1.5, -1.0, 5.2, 3.0, 7.8, -14, 0), (17, 2.0, 1.5, -1.0, 5.4, 3.2, 8.6, -10, 0),
-    (18.5, 1.6, 1.6, -2.0, 4.8, 4.2, 9.4, -8, 15), (20, 1.5, 1.55, -3.2, 4.4, 5.8, 10.4, -6, 26),
-    (22, 2.2, 1.5, -3.2, 4.8, 6.2, 11.0, -6, 30), (24, 4.6, 1.5, -2.0, 5.6, 6.4, 10.0, -6, 42),
+    (18.5, 1.6, 1.6, -2.0, 4.8, 4.2, 9.4, -8, 15), (20, 1.5, 1.55, -3.2, 5.4, 5.8, 10.4, -6, 26),
+    (22, 2.2, 1.5, -3.2, 6.0, 6.2, 11.0, -6, 30), (24, 4.6, 1.5, -2.0, 6.6, 6.4, 10.0, -6, 42),
 )  # fmt: skip
-_TRANSVERSE = (  # position, start: beyond canal edge, behind canal centre, up; tip: behind canal centre, up; radii; flat
+_TRANSVERSE = (  # position, start: beyond canal edge, behind its centre, up; tip: behind the centre, up; radii; flat
     (2, 5.0, -8.0, -3.0, -5.0, -5.0, 4.2, 3.0, 1.1), (3, 5.0, -9.0, 0.0, -7.0, -2.5, 4.0, 3.0, 1.2),
     (6, 5.0, -9.0, 0.0, -6.0, -2.5, 4.2, 3.4, 1.2), (7, 6.0, -3.0, 2.0, 1.0, 1.0, 4.6, 3.6, 1.2),
     (8, 6.5, 5.0, 3.0, 10.0, 4.5, 4.8, 4.6, 1.2), (12, 5.5, 8.0, 3.5, 18.0, 6.0, 4.8, 5.0, 1.2),

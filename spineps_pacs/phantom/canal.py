@@ -73,11 +73,11 @@ def _knots(spine: Spine) -> tuple[Floats, Floats, Floats]:
     top = spine.vertebrae[0]
     k, c = spine.scale, top.canal_centre
     above = top.body.height / 2
-    head = [(above + 95 * k, c - 16 * k, -4, 30, 24), (above + 55 * k, c - 7 * k, -2, 28, 22),
+    head: list[tuple[float, ...]] = [(above + 95 * k, c - 16 * k, -4, 30, 24), (above + 55 * k, c - 7 * k, -2, 28, 22),
             (above + 27 * k, c + 1.5 * k, 0, 27, 21), (above + 9 * k, c + 2.5 * k, 1, 26, 19)]  # fmt: skip
     points = [top.placed.world(0, b, h) for h, b, *_ in head]
     left = [top.placed.axes[0]] * len(head)
-    rows = [(p, w * k, d * k, 16 * k) for _, _, p, w, d in head]
+    rows: list[tuple[float, ...]] = [(p, w * k, d * k, 16 * k) for _, _, p, w, d in head]
     for v in spine.vertebrae:
         points.append(v.placed.world(0, v.canal_centre, 0))
         left.append(v.placed.axes[0])
@@ -100,7 +100,7 @@ def _indent(spine: Spine, s: Floats, chord: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Around:
-    """Curvilinear coordinates of every voxel of a grid; `level` is the position (sizes.py), going on beyond the curve."""
+    """Curvilinear coordinates of the voxels of a grid; `level` is the position (sizes.py), also beyond the curve."""
 
     s: Field
     x: Field
@@ -145,7 +145,7 @@ def _between(axis: Floats, count: int) -> Field:
 def _spread(field: Field, matrices: list[Field]) -> Field:
     slices, rows, columns = matrices
     field = np.tensordot(slices, field, axes=(1, 0))
-    return np.matmul(np.matmul(rows, field), columns.T)
+    return np.asarray(np.matmul(np.matmul(rows, field), columns.T), dtype=np.float32)
 
 
 def cord_profile(spine: Spine, curve: Curve, s: Floats) -> tuple[Floats, Floats, Floats]:

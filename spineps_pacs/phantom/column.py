@@ -33,7 +33,9 @@ def _paint_body(v: Vertebra, canvas: Canvas, fused_above: bool) -> None:
     top, bottom = plates(v.body, at.left, at.posterior)
     over, under = top - at.up, at.up + bottom
     rim = v.body.lip / (v.body.width / 2)
-    lip = rim * (np.exp(-((over / 2.2) ** 2)) + np.exp(-((under / 2.2) ** 2))) if rim else np.float32(0)
+    lip: Field | float = 0.0
+    if rim:
+        lip = np.asarray(rim * (np.exp(-((over / 2.2) ** 2)) + np.exp(-((under / 2.2) ** 2))), dtype=np.float32)
     wall = body_outline(v.body, at, lip)
     inside = (wall < 1) & (over > 0) & (under > 0)
     dens = _dens(v, at) if v.dens else None

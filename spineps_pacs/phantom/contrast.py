@@ -8,7 +8,6 @@ import numpy as np
 
 from spineps_pacs.phantom.tissues import Tissue
 
-
 T2_RANGES: dict[Tissue, tuple[float, float]] = {
     Tissue.AIR: (0.0, 0.01), Tissue.CSF: (0.95, 1.0), Tissue.CORD: (0.3, 0.5), Tissue.GREY: (0.36, 0.56),
     Tissue.ROOT: (0.3, 0.55), Tissue.MARROW: (0.22, 0.55), Tissue.CORTEX: (0.02, 0.1), Tissue.ENDPLATE: (0.03, 0.13),
@@ -40,7 +39,8 @@ T1_MEANS: dict[Tissue, float] = {
     Tissue.JOINT: 0.2, Tissue.VEIN: 0.35, Tissue.FLOW_VOID: 0.02, Tissue.AIRWAY: 0.0, Tissue.LUNG: 0.03,
     Tissue.HEART: 0.15, Tissue.LIVER: 0.45, Tissue.BOWEL: 0.35, Tissue.BOWEL_FLUID: 0.2, Tissue.BRAIN: 0.45,
     Tissue.SKIN: 0.3, Tissue.SKULL_MARROW: 0.65, Tissue.HAEMANGIOMA: 0.85, Tissue.OEDEMA: 0.25, Tissue.METAL: 0.0,
-    Tissue.SCAR: 0.3, Tissue.FLUID: 0.14, Tissue.KIDNEY: 0.35, Tissue.GLAND: 0.4, Tissue.FLOW_CSF: 0.14, Tissue.MODIC: 0.4,
+    Tissue.SCAR: 0.3, Tissue.FLUID: 0.14, Tissue.KIDNEY: 0.35, Tissue.GLAND: 0.4, Tissue.FLOW_CSF: 0.14,
+    Tissue.MODIC: 0.4,
 }  # fmt: skip
 
 
@@ -73,8 +73,8 @@ def _row(means: dict[Tissue, float]) -> tuple[float, ...]:
 
 
 def _texture(scale: float) -> tuple[float, ...]:
-    more = {Tissue.BOWEL: 2.5, Tissue.MUSCLE_FAT: 2.0, Tissue.HEART: 2.0, Tissue.CSF: 0.4, Tissue.AIR: 0.0, Tissue.METAL: 0.0,
-            Tissue.HAEMANGIOMA: 2.2, Tissue.SCAR: 2.0}  # fmt: skip
+    more = {Tissue.BOWEL: 2.5, Tissue.MUSCLE_FAT: 2.0, Tissue.HEART: 2.0, Tissue.CSF: 0.4, Tissue.AIR: 0.0,
+            Tissue.METAL: 0.0, Tissue.HAEMANGIOMA: 2.2, Tissue.SCAR: 2.0}  # fmt: skip
     return tuple(scale * more.get(t, 1.0) for t in Tissue)
 
 

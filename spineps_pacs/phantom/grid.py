@@ -11,6 +11,7 @@ from spineps_pacs.domain.volume import Geometry
 
 Floats = NDArray[np.float64]
 Field = NDArray[np.float32]
+Real = NDArray[np.floating]
 Box = tuple[slice, slice, slice]
 
 

@@ -1,11 +1,16 @@
-"""Paints neck and head: prevertebral muscles, airway, gullet, vessels, skull base, cerebellum and brainstem. Image only."""
+"""Paints neck and head: prevertebral muscles, airway, gullet, vessels, skull, cerebellum, brainstem. Image only."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from spineps_pacs.phantom.canvas import Mask
+from spineps_pacs.phantom.grid import Field
 from spineps_pacs.phantom.scene import Scene
 from spineps_pacs.phantom.tissues import Tissue
+
+MAGNUM, RISE = 0.3, 26.0
+"""Position of the foramen magnum, and mm per position above it."""
 
 
 def paint_neck(scene: Scene) -> None:
@@ -42,24 +47,42 @@ def _tubes(scene: Scene) -> None:
 
 
 def paint_head(scene: Scene) -> None:
-    """Everything above C1."""
-    if not bool((scene.level < 0.8).any()):
+    """Everything above C1; `up` is mm above the foramen magnum."""
+    if not bool((scene.level < MAGNUM).any()):
         return
-    x, y, side, noise = scene.x, scene.y, scene.side, scene.noise
-    up = np.maximum(np.float32(0.75) - scene.level, 0) * 22
+    y, side = scene.y, scene.side
+    up = np.maximum(MAGNUM - scene.level, 0) * RISE
     head = up > 0
-    vault = (side / 68) ** 2 + ((y - 18) / 62) ** 2 + ((up - 64) / 63) ** 2
-    slope = y + 34 - 0.25 * up
-    scene.put(head & (vault < 1.22) & (slope > -11), Tissue.SKULL_MARROW)
-    scene.put(head & (vault < 1.06) & (slope > -2), Tissue.CORTEX)
-    inside = head & (vault < 1) & (slope > 0)
+    vault = (side / 68) ** 2 + ((y - 18) / 62) ** 2 + ((up - 66) / 66) ** 2
+    clivus = y + 14 + 0.5 * np.minimum(up, 62)
+    scene.put(head & (vault < 1.2) & (clivus > -12), Tissue.SKULL_MARROW)
+    scene.put(head & (vault < 1.05) & (clivus > -1.2), Tissue.CORTEX)
+    opening = head & (up < 9) & (side < 14) & (np.abs(y) < 15)
+    inside = (head & (vault < 1) & (clivus > 0)) | opening
     scene.put(inside, Tissue.CSF)
-    folia = np.sin(up * 0.9 + 3 * noise) + 0.8 * scene.fine
-    scene.put(inside & (vault < 0.88) & (y > 12) & (folia > -1.15), Tissue.BRAIN)
-    stem = inside & (y <= 12) & (y > -15) & (side < 15 + 0.1 * up)
-    scene.put(stem & (up > 24), Tissue.BRAIN)
-    scene.put(inside & (vault < 0.82) & (side >= 15) & (up > 30), Tissue.BRAIN)
-    face = head & (slope < -11)
-    scene.put(face & (noise + 0.5 * scene.fine > 0.0), Tissue.MUSCLE)
-    scene.put(face & (noise + 0.5 * scene.fine > 1.2), Tissue.GLAND)
-    scene.put(face & (y < -52) & (noise < -0.7) & (np.abs(x) < 30), Tissue.AIRWAY)
+    _brain(scene, inside, vault, up)
+    _face(scene, head & (clivus < -12))
+
+
+def _brain(scene: Scene, inside: Mask, vault: Field, up: Field) -> None:
+    x, y, side, noise = scene.x, scene.y, scene.side, scene.noise
+    heights = (0, 14, 24, 34, 50, 58, 75, 100)
+    deep = np.interp(up, heights, (5.5, 6.5, 9, 12.5, 12.5, 9, 9, 14)).astype(np.float32)
+    wide = np.interp(up, heights, (7, 8.5, 12, 17, 17, 16, 20, 30)).astype(np.float32)
+    back = np.interp(up, heights, (-1, -1, -2, -5, -7, -6, -6, -6)).astype(np.float32)
+    stem = (x / wide) ** 2 + ((y - back) / deep) ** 2
+    ventricle = (side < 4) & (y < 15) & (np.abs(up - 36) < 12)
+    folia = np.abs(np.sin(0.42 * up + 0.1 * y + 2.5 * noise))
+    cerebellum = inside & (vault < 0.9) & (y > 8) & (up > 8) & (up < 62) & ~ventricle
+    scene.put(cerebellum & (folia > 0.16), Tissue.BRAIN)
+    scene.put(inside & (vault < 0.9) & (side > 16) & (up > 12), Tissue.BRAIN)
+    scene.put(inside & (vault < 0.88) & (up > 64) & (scene.fine < 1.3), Tissue.BRAIN)
+    scene.put(inside & (stem < 1), Tissue.BRAIN)
+
+
+def _face(scene: Scene, front: Mask) -> None:
+    texture = scene.noise + 0.4 * scene.fine
+    scene.put(front & (texture > -0.2), Tissue.MUSCLE)
+    scene.put(front & (texture > 1.1), Tissue.GLAND)
+    hollow = front & (np.abs(scene.x) < 18) & (scene.y < -40 + 6 * scene.noise) & (scene.y > -75) & (texture < 0.6)
+    scene.put(hollow, Tissue.AIRWAY)

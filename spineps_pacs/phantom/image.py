@@ -1,4 +1,4 @@
-"""Tissues to an MR image: means, textures, bias field and coil, thick slices, point spread, ghosts, motion, Rician noise."""
+"""Tissues to an MR image: means, textures, thick slices, point spread, bias and coil, ghosts, motion, Rician noise."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def _stretch(field: Field, axis: int, count: int, step: float, phase: float) -> 
     at = np.arange(count) / step + phase
     i = np.minimum(at.astype(int), field.shape[axis] - 2)
     w = (at - i).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(field.ndim)])
-    return np.take(field, i, axis=axis) * (1 - w) + np.take(field, i + 1, axis=axis) * w
+    between = np.take(field, i, axis=axis) * (1 - w) + np.take(field, i + 1, axis=axis) * w
+    return np.asarray(between, dtype=np.float32)
 
 
 def _sensitivity(geometry: Geometry, contrast: Contrast, rng: np.random.Generator) -> Field:
@@ -94,14 +95,14 @@ def _sensitivity(geometry: Geometry, contrast: Contrast, rng: np.random.Generato
     steps = [np.arange(n, dtype=np.float32) * np.float32(affine[1, k]) for k, n in enumerate(shape)]
     back = steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None, :]
     fall = np.float32(contrast.coil / 100.0) * (back - back.mean())
-    return np.exp(np.clip(bias + fall, -2.5, 1.2))
+    return np.asarray(np.exp(np.clip(bias + fall, -2.5, 1.2)), dtype=np.float32)
 
 
 def _moved(image: Field, contrast: Contrast, rng: np.random.Generator) -> Field:
     """Swallowing and breathing: some slices are a mixture with themselves, shifted along the rows."""
     shift = max(1, round(contrast.motion * 2))
-    share = (rng.random(image.shape[0]) < 0.7) * rng.uniform(0.1, 0.35, image.shape[0])
-    share = share.astype(np.float32)[:, None, None]
+    chosen = (rng.random(image.shape[0]) < 0.7) * rng.uniform(0.1, 0.35, image.shape[0])
+    share = np.asarray(chosen, dtype=np.float32)[:, None, None]
     return np.asarray(image * (1 - share) + share * np.roll(image, shift, axis=1), dtype=np.float32)
 
 
@@ -116,11 +117,11 @@ def _ghosted(image: Field, contrast: Contrast, rng: np.random.Generator) -> Fiel
 def _noisy(image: Field, sigma: float, rng: np.random.Generator) -> Field:
     real = image + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
     imaginary = np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.sqrt(real * real + imaginary * imaginary)
+    return np.asarray(np.sqrt(real * real + imaginary * imaginary), dtype=np.float32)
 
 
 def sub_slices(spine: Spine, geometry: Geometry, thickness: float, times: int) -> list[Labels]:
-    """Labels of `times` sub-slices at even places through each slice's thickness (mm); gaps between slices stay unseen."""
+    """Labels of `times` sub-slices at even places through each slice's thickness (mm); gaps stay unseen."""
     normal, found = geometry.directions[:, 0], []
     for n in range(times):
         affine = geometry.affine.copy()

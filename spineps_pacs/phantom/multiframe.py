@@ -107,7 +107,8 @@ def _shared(protocol: Protocol, geometry: Geometry, thickness: float) -> Dataset
     shared.FrameVOILUTSequence = item(WindowCenter="450", WindowWidth="900")
     shared.MRImageFrameTypeSequence = item(
         FrameType=frame_type(protocol), PixelPresentation="MONOCHROME", VolumetricProperties="VOLUME",
-        VolumeBasedCalculationTechnique="NONE", ComplexImageComponent="MAGNITUDE", AcquisitionContrast=contrast_word(protocol),
+        VolumeBasedCalculationTechnique="NONE", ComplexImageComponent="MAGNITUDE",
+        AcquisitionContrast=contrast_word(protocol),
     )  # fmt: skip
     _physics(shared, protocol, geometry)
     return shared
@@ -138,7 +139,8 @@ def _physics(shared: Dataset, protocol: Protocol, geometry: Geometry) -> None:
         PixelBandwidth="220",
     )
     shared.MRReceiveCoilSequence = item(
-        ReceiveCoilName="Spine", ReceiveCoilManufacturerName="", ReceiveCoilType="MULTICOIL", QuadratureReceiveCoil="NO",
+        ReceiveCoilName="Spine", ReceiveCoilManufacturerName="", ReceiveCoilType="MULTICOIL",
+        QuadratureReceiveCoil="NO",
         MultiCoilDefinitionSequence=item(MultiCoilElementName="SP1", MultiCoilElementUsed="YES"),
     )  # fmt: skip
     shared.MRTransmitCoilSequence = item(

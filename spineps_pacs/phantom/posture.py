@@ -71,8 +71,8 @@ def hang(heights: list[float], depths: list[float], bends: list[float], slope: f
 def balanced(pieces: list[Piece], neck: int, slope: float, lean: float, gaze: float) -> tuple[list[Piece], float]:
     """The pieces and sacral slope of somebody who keeps the balance, given from the bottom up.
 
-    The whole turns until the lowest piece of the neck (the last `neck` pieces) stands `lean` mm behind the sacrum, and the
-    discs of the neck bend until its top leans forward by `gaze` degrees.
+    The whole turns until the lowest piece of the neck (the last `neck` pieces) stands `lean` mm behind the sacrum, and
+    the discs of the neck bend until its top leans forward by `gaze` degrees.
     """
     low = stack(pieces, slope, pieces[0].depth)[-neck].origin
     slope = min(max(slope - np.degrees(np.arctan2(lean - low[1], low[2])), STEEPEST[0]), STEEPEST[1])

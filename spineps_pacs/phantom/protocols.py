@@ -1,4 +1,4 @@
-"""What MR scanners write into the headers of their series: protocols of four sequences, and families of manufacturers."""
+"""What MR scanners write into the headers of their series: protocols of four series, and makers of scanners."""
 
 from __future__ import annotations
 
@@ -40,17 +40,18 @@ class Vendor:
     """How a manufacturer names things. The device says of itself that it is a synthetic phantom."""
 
     manufacturer: str
-    model: str
+    style: str
     software: str
     image_type: tuple[str, ...]
     sequence_name: str
 
 
+_PRIMARY = ("ORIGINAL", "PRIMARY")
 VENDORS = {
-    "siemens": Vendor("SIEMENS", "Synthetic phantom (Siemens style)", "phantom E11", ("ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"), "*tse2d1_19"),
-    "philips": Vendor("Philips Medical Systems", "Synthetic phantom (Philips style)", "phantom 5.7", ("ORIGINAL", "PRIMARY", "M_SE", "M", "SE"), ""),
-    "ge": Vendor("GE MEDICAL SYSTEMS", "Synthetic phantom (GE style)", "phantom DV26", ("ORIGINAL", "PRIMARY", "OTHER"), ""),
-    "canon": Vendor("CANON_MEC", "Synthetic phantom (Canon style)", "phantom V6", ("ORIGINAL", "PRIMARY", "OTHER"), "FSE2D19"),
+    "siemens": Vendor("SIEMENS", "Siemens style", "phantom E11", (*_PRIMARY, "M", "NORM", "DIS2D"), "*tse2d1_19"),
+    "philips": Vendor("Philips Medical Systems", "Philips style", "phantom 5.7", (*_PRIMARY, "M_SE", "M", "SE"), ""),
+    "ge": Vendor("GE MEDICAL SYSTEMS", "GE style", "phantom DV26", (*_PRIMARY, "OTHER"), ""),
+    "canon": Vendor("CANON_MEC", "Canon style", "phantom V6", (*_PRIMARY, "OTHER"), "FSE2D19"),
 }  # fmt: skip
 
 
@@ -68,8 +69,8 @@ def sagittal_t2(family: str, contrast: Contrast | None = None) -> Protocol:
         )  # fmt: skip
     if family == "SPACE":
         return replace(
-            T2_SAG, description="t2_space_sag", acquisition="3D", echo_time=118.0, repetition_time=1500.0, echo_train=60,
-            flip_angle=140.0, contrast=shown,
+            T2_SAG, description="t2_space_sag", acquisition="3D", echo_time=118.0, repetition_time=1500.0,
+            echo_train=60, flip_angle=140.0, contrast=shown,
         )  # fmt: skip
     raise ValueError(f"a contrast family is TSE, FS, STIR or SPACE, not {family!r}")
 

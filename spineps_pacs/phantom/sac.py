@@ -1,4 +1,4 @@
-"""Paints the dural sac with the cord, its grey matter, the roots of the cauda equina, and the brainstem above."""
+"""Paints the dural sac with the cord, its grey matter and the roots of the cauda equina."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAGNUM = 0.0
 
 
 def paint_sac(spine: Spine, curve: Curve, around: Around, canvas: Canvas) -> None:
-    """Canal (61) and cord (60) with their tissues; above the foramen magnum tissue only."""
+    """Canal (61) and cord (60) with their tissues, up to the foramen magnum."""
     where = np.nonzero((np.abs(around.x) < 22) & (np.abs(around.y) < 22))
     if not where[0].size:
         return
@@ -71,8 +71,7 @@ def _contents(
     structure = np.where(inside, np.uint8(CANAL_ID), np.uint8(0))
     structure[cord] = CORD_ID
     brain = position < MAGNUM
-    structure[brain] = 0
-    tissue[brain & cord] = Tissue.BRAIN
+    structure[brain], tissue[brain] = 0, 0
     return tissue, structure
 
 

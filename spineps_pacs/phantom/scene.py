@@ -19,7 +19,7 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Places: x left, y back (mm from the canal's centre), side = |x|, level (sizes.py), deep = mm in front of the bodies.
+    """Places: x left, y back (mm from the canal's centre), side = |x|, level (sizes.py), deep = mm in front of bodies.
 
     Noises are smooth functions of the world point with about unit variance: `noise` coarse, `fine` fine, `fibres` long
     in the body's long axis.
@@ -53,23 +53,22 @@ class Scene:
 
 def _table(points: Points) -> Field:
     knots = np.array(points)
-    return np.interp(np.arange(_LOWEST, _HIGHEST, _STEP), knots[:, 0], knots[:, 1]).astype(np.float32)
+    return np.asarray(np.interp(np.arange(_LOWEST, _HIGHEST, _STEP), knots[:, 0], knots[:, 1]), dtype=np.float32)
 
 
 def make_scene(spine: Spine, curve: Curve, around: Around, canvas: Canvas) -> Scene:
     """The scene of a canvas on which the spine itself is already painted."""
     rng = np.random.default_rng([spine.seed, 23])
-    noises = [
-        draw_waves(rng, 25, 80, 16),
-        draw_waves(rng, 4.5, 14, 24),
-        draw_waves(rng, 3.0, 9, 24, np.array([1.0, 1.0, 6.0])),
-    ]
+    noise = draw_waves(rng, 25, 80, 16).on(canvas.grid)
+    fine = draw_waves(rng, 4.5, 14, 24).on(canvas.grid)
+    fibres = draw_waves(rng, 3.0, 9, 24, np.array([1.0, 1.0, 6.0])).on(canvas.grid)
     rank = ((around.level - np.float32(_LOWEST)) * np.float32(1 / _STEP)).astype(np.int16)
     np.clip(rank, 0, int((_HIGHEST - _LOWEST) / _STEP) - 2, out=rank)
     half = curve.body_depth + curve.half_depth + 1
     body = [(float(p), float(d)) for p, d in zip(curve.position[::8], half[::8], strict=True)]
     front = np.take(_table(tuple(body)), rank)
+    x, y = around.x, around.y
+    free = canvas.tissues == UNSET
     return Scene(
-        spine, around.x, around.y, np.abs(around.x), around.level, -(around.y + front),
-        *(n.on(canvas.grid) for n in noises), canvas.tissues, canvas.tissues == UNSET, rank,
+        spine, x, y, np.abs(x), around.level, -(y + front), noise, fine, fibres, canvas.tissues, free, rank
     )  # fmt: skip

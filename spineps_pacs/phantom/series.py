@@ -25,7 +25,7 @@ IMPLEMENTATION = "2.25.301886418286116127397530361713064012901"
 
 @dataclass(frozen=True)
 class Stack:
-    """A block of parallel slices of a series: image, grid, slice thickness, and whether instance numbers run backwards."""
+    """A block of parallel slices of a series: image, grid, slice thickness, do instance numbers run backwards."""
 
     image: NDArray[np.float32]
     geometry: Geometry
@@ -139,7 +139,7 @@ def _who(dataset: Dataset, plan: SeriesPlan) -> None:
     dataset.ReferringPhysicianName = ""
     dataset.StudyDescription = "Synthetic spine phantom"
     dataset.SeriesDescription = plan.description
-    dataset.ManufacturerModelName = plan.vendor.model
+    dataset.ManufacturerModelName = f"Synthetic phantom ({plan.vendor.style})"
     dataset.DeviceSerialNumber = "PHANTOM"
     dataset.SoftwareVersions = plan.vendor.software
     dataset.PatientName = f"PHANTOM^{plan.patient}"

@@ -35,7 +35,8 @@ class Body:
 
     `height` is between the rims at the centre, `wedge` in degrees (front taller positive), `hollow` how deep the upper
     and lower endplates sink in the middle, `collapse` how far a fractured upper endplate has sunk in
-    (part of the height), `collapse_at` where along the depth it is deepest (-1 front, 1 back). `cap` is the thickness of the endplates.
+    (part of the height), `collapse_at` where along the depth it is deepest (-1 front, 1 back). `cap` is the
+    thickness of the endplates.
     """
 
     width: float
@@ -122,7 +123,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Spine:
-    """A whole spine: C2 to the last lumbar vertebra, sacrum S1 to S5, coccyx; C1, skull and soft tissue follow from it."""
+    """A whole spine: C2 to the last lumbar vertebra, sacrum S1 to S5, coccyx; C1, skull, soft tissue follow from it."""
 
     seed: int
     wishes: Wishes

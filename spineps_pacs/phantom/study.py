@@ -33,8 +33,9 @@ OVERLAP_MM = 60.0
 class StudyRequest:
     """What to write. Lengths in mm; rows run from head to foot (of a transposed orientation: columns do).
 
-    `rows` and `columns` None means: as many as the levels need (896 x 320 for the whole spine). `family` is the contrast of
-    the T2w series (TSE, FS, STIR, SPACE), `stations` 2 or 3 cuts it into that many series (cervical, thoracic, lumbar).
+    `rows` and `columns` None means: as many as the levels need (896 x 320 for the whole spine). `family` is the
+    contrast of the T2w series (TSE, FS, STIR, SPACE), `stations` 2 or 3 cuts it into that many series, from the
+    head down.
     """
 
     wishes: Wishes = field(default_factory=Wishes)

@@ -53,7 +53,7 @@ def _abdomen(scene: Scene) -> None:
     scene.put(inside & (loops > 0.2), Tissue.BOWEL)
     scene.put(inside & (np.abs(loops - 0.2) < 0.16), Tissue.SCAR)
     scene.put(inside & (loops > 1.1), Tissue.BOWEL_FLUID)
-    scene.put(inside & (noise < -1.35) & (deep > 35), Tissue.AIRWAY)
+    scene.put(inside & (noise < -1.35 - np.clip((50 - deep) * 0.04, 0, 2)), Tissue.AIRWAY)
     liver = (level > 17.5 - 0.012 * deep) & (level < 20.8) & (scene.x < 12 + 12 * noise) & (deep > 16)
     scene.put(liver, Tissue.LIVER)
     scene.put(liver & (scene.fine > 1.75), Tissue.FLOW_VOID)
@@ -66,7 +66,8 @@ def _abdomen(scene: Scene) -> None:
 def _chest(scene: Scene) -> None:
     noise, deep, x = scene.noise, scene.deep, scene.x
     chest = (scene.level > 8.6 + 0.3 * noise) & (scene.level < 19.3 - 0.022 * deep + 0.15 * noise)
-    lung = chest & ((deep > -6 + 2 * noise) | ((scene.side > 24 + 2 * noise) & (scene.y < 19 + 2 * noise)))
+    beside = scene.profile((8, 17), (12, 16), (16, 18), (19, 24)) + 1.5 * noise
+    lung = chest & ((deep > -4 + 2 * noise) | ((scene.side > beside) & (scene.y < 17 + 2 * noise)))
     scene.put(lung, Tissue.LUNG)
     scene.put(lung & (scene.fine > 2.2), Tissue.HEART)
     middle = ((x - 5) / (18 + 3 * noise)) ** 2 + ((deep - 14) / 21) ** 2 < 1
@@ -160,10 +161,13 @@ def _midline(scene: Scene, fascia: Field) -> None:
     """Ligaments between and over the spinous processes."""
     y, side = scene.y, scene.side
     canal = scene.profile((1, 11), (7, 10), (14, 10.5), (19, 11.5), (24, 12), (27, 9))
-    between = (side < 2.6 + 0.5 * scene.noise) & (y > canal) & scene.between(1.2, 25.6)
+    between = (side < 2.6 + 0.5 * scene.noise) & (y > canal) & scene.between(0.6, 25.6)
     deep = between & (y < fascia - 2)
     scene.put(deep, Tissue.MUSCLE_FAT)
-    scene.put(deep & (scene.fine + 0.6 * scene.fibres > 0.35), Tissue.LIGAMENT)
+    scene.put(
+        deep & (0.6 * scene.fine + scene.fibres > scene.profile((2, 1.1), (7, 0.9), (9, 0.3), (26, 0.3))),
+        Tissue.LIGAMENT,
+    )
     tips = scene.profile((2, 40), (6, 46), (8, 48), (12, 42), (17, 42), (20, 44), (24, 44), (26, 30)) * np.float32(
         scene.spine.scale
     )

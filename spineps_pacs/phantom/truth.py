@@ -8,16 +8,17 @@ together (49 and 62); its frame has the axes left, posterior, up, where up is th
   rims; the mean over 0.06 of the depth and 0.15 of the width to each side. C2 has none (the dens is no endplate).
 - *disc height*: the same of the space between two endplates, along the bisector of the two bodies' up axes, at 0.1, 0.5
   and 0.9 of the disc's depth. None where there is no disc.
-- *canal area, cord area, canal AP diameter*: in the plane at a right angle to the canal through the canal's centre at the
-  height of the body's centre. The canal is the dural sac with the cord in it. The cord's area is 0 below the conus.
-- *slip* of a body on the next one: how far the back corner of its lower endplate lies in front of the back corner of the
-  upper endplate below, along that endplate in the mid-sagittal plane; positive forward.
-- *angles*, between endplate normals (plane through the inner 0.8 of an endplate) in the sagittal plane: cervical lordosis from
-  the lower endplate of C2 to the lower one of C7, thoracic kyphosis from the upper one of T4 (and of T1) to the lower one
-  of the last thoracic vertebra, lumbar lordosis from the upper one of L1 to that of S1. Lordosis and kyphosis both positive.
+- *canal area, cord area, canal AP diameter*: in the plane at a right angle to the canal through the canal's centre at
+  the height of the body's centre. The canal is the dural sac with the cord in it. The cord's area is 0 below the conus.
+- *slip* of a body on the next one: how far the back corner of its lower endplate lies in front of the back corner of
+  the upper endplate below, along that endplate in the mid-sagittal plane; positive forward.
+- *angles*, between endplate normals (plane through the inner 0.8 of an endplate) in the sagittal plane: cervical
+  lordosis from the lower endplate of C2 to the lower one of C7, thoracic kyphosis from the upper one of T4 (and of T1)
+  to the lower one of the last thoracic vertebra, lumbar lordosis from the upper one of L1 to that of S1. Lordosis and
+  kyphosis are both positive. They are given for the whole spine, whatever is in view.
 - *volumes* count voxels of the labels: a vertebra's (49 and 41 to 48 of its id), its endplates', its disc's.
-- *centroid*: the mean of a vertebra's voxels (of structure 49 for the body's), `visible` is "whole" when all of the body
-  lies inside the grid, else "cut".
+- *centroid*: the mean of a vertebra's voxels (of structure 49 for the body's), `visible` is "whole" when all of the
+  body lies inside the grid, else "cut".
 """
 
 from __future__ import annotations

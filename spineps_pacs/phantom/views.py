@@ -16,7 +16,8 @@ AXES = {
 }  # fmt: skip
 NAMES = {
     "sagittal": "LFP", "reversed": "RFP", "rows-flipped": "LHP", "columns-flipped": "LFA", "both-flipped": "LHA",
-    "transposed": "LPF", "transposed-rows-flipped": "LAF", "transposed-columns-flipped": "LPH", "transposed-reversed": "RPF",
+    "transposed": "LPF", "transposed-rows-flipped": "LAF", "transposed-columns-flipped": "LPH",
+    "transposed-reversed": "RPF",
 }  # fmt: skip
 """Plain names of common orientations; every other one is given by its three letters."""
 
@@ -84,7 +85,7 @@ def place(centre: Floats, raster: Raster, orientation: Orientation, frame_of_ref
 
 @dataclass(frozen=True)
 class Reach:
-    """The part of the spine that a series shows: upper and lower end (z), middle from left to right and front to back."""
+    """The part of the spine that a series shows: upper and lower end (z) and its middle."""
 
     top: float
     bottom: float

@@ -23,9 +23,9 @@ from spineps_pacs.phantom.surroundings import paint_surroundings
 class Labels:
     """What is at each voxel of a grid, index order (slice, row, column).
 
-    `structures` and `instances` hold SPINEPS ids. Conventions of ours: the dens belongs to the body of C2 (49); C1, ribs,
-    skull and coccyx are bone tissue without a label; the whole sacrum is 26 and S1 has no endplate of its own; canal is
-    the dural sac, from the foramen magnum to S2, with the roots of the cauda equina; cord ends at the conus.
+    `structures` and `instances` hold SPINEPS ids. Conventions of ours: the dens belongs to the body of C2 (49);
+    C1, ribs, skull and coccyx are bone tissue without a label; the whole sacrum is 26 and S1 has no endplate of its
+    own; canal is the dural sac from the foramen magnum to S2 with the cauda equina in it; cord ends at the conus.
     """
 
     structures: NDArray[np.uint8]
