@@ -14,6 +14,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
+from monai.transforms import NormalizeIntensity
 from spineps import phase_instance, phase_labeling, phase_post
 from spineps.lab_model import VertLabelingClassifier
 from spineps.seg_enums import ErrCode, OutputType
@@ -22,7 +24,7 @@ from TPTBox import NII
 
 
 def _nii(array, affine, *, seg=True):
-    return NII(nib.Nifti1Image(array, affine), seg=seg)
+    return NII(nib.Nifti1Image(np.asfortranarray(array), affine), seg=seg)
 
 
 def _failed(why):
@@ -132,7 +134,9 @@ def patches(case):
     vertebrae = _nii(case["vertebrae"].astype(np.uint16), case["affine"])
     structures = _nii(case["structures"].astype(np.uint16), case["affine"])
     named = phase_labeling.perform_labeling_step(model, image, vertebrae, structures)
-    return {"patches": np.stack(model.patches), "named": named.get_seg_array()}
+    normalise = NormalizeIntensity(nonzero=True, channel_wise=False)
+    done = [np.asarray(normalise(torch.from_numpy(p)[None]))[0] for p in model.patches]
+    return {"patches": np.stack(done), "named": named.get_seg_array()}
 
 
 STAGES = {"corpora": corpora, "instances": instances, "post": post, "path": path, "patches": patches}

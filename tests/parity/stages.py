@@ -15,9 +15,12 @@ from spineps_pacs.analysis.fusion import cleaned, couples, fuse, predictions
 from spineps_pacs.analysis.geometry import bounding_box, crop, turn, zoom
 from spineps_pacs.analysis.instances import MARGIN_MM, least_voxels
 from spineps_pacs.analysis.matching import match, numbered, second_axis
+from spineps_pacs.analysis.level_path import likeliest, names, steps_for
 from spineps_pacs.analysis.mode import Mode
+from spineps_pacs.analysis.patches import patches
+from spineps_pacs.analysis.scores import combined
 from spineps_pacs.domain.errors import Unusable
-from spineps_pacs.domain.ports import CutoutPlan
+from spineps_pacs.domain.ports import CutoutPlan, PatchPlan
 from spineps_pacs.domain.volume import Geometry
 from tests.parity import cases
 
@@ -145,4 +148,79 @@ def post(case: Arrays) -> Arrays:
     return {"structures": way.back(kinds), "instances": way.back(named)}
 
 
-STAGES: dict[str, Callable[[Arrays], Arrays]] = {"corpora": corpora, "instances": instances, "post": post}
+HEADS = {"REGION": 3, "VERT": 24, "VERTEX": 26, "VT13": 2, "VERTREL": 6, "VERTGRP": 12, "FULLYVISIBLE": 2}
+TRUE_PATHS = (range(1, 24), range(7, 24), (*range(9, 19), 18, *range(19, 24)), (*range(9, 18), *range(19, 24), 23))
+
+
+def path_input(seed: int) -> Arrays:
+    """Scores of some heads along a spine, more or less sure of a true numbering."""
+    rng = np.random.default_rng(seed)
+    classes = list(TRUE_PATHS[seed % len(TRUE_PATHS)])[int(rng.integers(0, 5)) :]
+    chosen = [h for h in HEADS if rng.random() < 0.75] or ["VERT"]
+    if seed % 5 == 0:
+        chosen = [h for h in chosen if h != "VERT"] + ["VERTEX"]
+    if not {"VERT", "VERTEX", "VERTGRP"} & set(chosen):
+        chosen.append("VERT")
+    sure = rng.uniform(0, 6)
+    case: Arrays = {"disable_c1": np.array(rng.random() < 0.8), "only_twelve": np.array(seed % 7 == 0)}
+    for head in dict.fromkeys(chosen):
+        logits = rng.normal(0, 1.5, (len(classes), HEADS[head]))
+        truth = {"VERT": classes, "VERTEX": [c + (c > 18) for c in classes]}.get(head)
+        if truth is not None:
+            logits[np.arange(len(classes)), truth] += sure
+        soft = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        case[f"head_{head}"] = soft.astype(np.float32)
+    return case
+
+
+def path(case: Arrays) -> Arrays:
+    """Our scores and numbering."""
+    heads = {key[5:]: value for key, value in case.items() if key.startswith("head_")}
+    scores = combined(heads, Mode.UPSTREAM)
+    steps = steps_for(scores, Mode.UPSTREAM, has_c1=not case["disable_c1"], only_twelve=bool(case["only_twelve"]))
+    found, _ = likeliest(scores, steps, Mode.UPSTREAM)
+    return {
+        "cost": np.array(found.cost),
+        "raw": np.array(found.classes),
+        "named": np.array(names(found, scores)),
+        "matrix": scores.scores,
+    }
+
+
+def patches_input(spine: cases.Truth, axes: str, seed: int, *, rotate: bool) -> Arrays:
+    """An image with its vertebrae numbered from 2, and the scores that the network shall give."""
+    rng = np.random.default_rng(seed)
+    numbers = sorted((n for n in np.unique(spine.vertebrae) if n), key=lambda n: 19.5 if n == 28 else n)
+    table = np.zeros(int(spine.vertebrae.max()) + 1, dtype=np.uint16)
+    table[numbers] = np.arange(2, len(numbers) + 2)
+    way = turn(turn(spine.geometry, axes).after)
+    scores = rng.random((len(numbers), 24)).astype(np.float32)
+    return {
+        "image": np.ascontiguousarray(way.back(spine.image)),
+        "vertebrae": np.ascontiguousarray(way.back(table[spine.vertebrae])),
+        "structures": np.ascontiguousarray(way.back(spine.structures)),
+        "affine": RAS @ way.before.affine,
+        "patch_size": np.array((48, 56, 16)),
+        "zoom": np.array((1.8, 1.8, 3.3)),
+        "rotate": np.array(rotate),
+        "head_VERT": scores / scores.sum(axis=1, keepdims=True),
+    }
+
+
+def patches_(case: Arrays) -> Arrays:
+    """Our patches before they are normalised."""
+    geometry = Geometry(RAS @ case["affine"], case["structures"].shape)
+    size = tuple(int(n) for n in case["patch_size"])
+    spacing = tuple(float(z) for z in case["zoom"])
+    want = PatchPlan(spacing, size, rotate=bool(case["rotate"]))  # type: ignore[arg-type]
+    found = patches(case["image"], case["vertebrae"], case["structures"], geometry, want)
+    return {"patches": found.cutouts.arrays}
+
+
+STAGES: dict[str, Callable[[Arrays], Arrays]] = {
+    "corpora": corpora,
+    "instances": instances,
+    "post": post,
+    "path": path,
+    "patches": patches_,
+}
