@@ -105,9 +105,21 @@ def look(page: Page, spot: Spot) -> Seen:
     return Seen(spot.label, spot.rgb, tuple(pixel))
 
 
+_CLEAR = """() => {
+  const service = window.services.segmentationService;
+  for (const s of service.getSegmentations()) {
+    for (const v of service.getViewportIdsWithSegmentation(s.segmentationId)) {
+      service.removeSegmentationRepresentations(v, {segmentationId: s.segmentationId});
+    }
+    service.remove(s.segmentationId);
+  }
+}"""
+
+
 def watch_segmentation(page: Page, seg: Path, picture: Path) -> dict[str, Any]:
     """Loads one SEG; says which segments are listed and what their interior points show."""
     series_uid, all_spots = spots(seg)
+    page.evaluate(_CLEAR)
     load(page, series_uid)
     wanted = len(all_spots)
     page.wait_for_function(

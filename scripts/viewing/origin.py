@@ -33,6 +33,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._dist, self._orthanc = dist, orthanc
         super().__init__(*args, **kwargs)
 
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except ConnectionError:
+            self.close_connection = True  # the browser has cancelled its own prefetch
+
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         if path.startswith(PROXIED):

@@ -163,8 +163,8 @@ HEAD_TO_TAIL: tuple[int, ...] = tuple(LEVEL_IDS[name] for name in [*_SEQUENCE, S
 """All instance ids in anatomical order; T13 (28) stands between T12 and L1."""
 
 _HUES: tuple[RGB, ...] = (
-    (230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180), (145, 209, 94), (220, 170, 0),
-    (126, 97, 200), (176, 156, 133), (60, 84, 170), (255, 127, 14), (44, 160, 44), (197, 90, 170), (23, 190, 207),
+    (230, 75, 53), (50, 170, 220), (0, 160, 120), (245, 140, 60), (90, 110, 220), (130, 200, 60), (215, 165, 0),
+    (140, 90, 210), (190, 120, 50), (40, 90, 190), (255, 110, 20), (40, 165, 45), (210, 80, 170), (20, 185, 200),
 )  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def disc_code(upper: str, lower: str) -> Code:
 def disc_rgb(upper: int) -> RGB:
     """A disc has the colour of the vertebra above it, lighter."""
     r, g, b = VERTEBRAE[upper].rgb if upper in VERTEBRAE else (150, 150, 150)
-    return ((r + 255) // 2, (g + 255) // 2, (b + 255) // 2)
+    return ((2 * r + 255) // 3, (2 * g + 255) // 3, (2 * b + 255) // 3)
 
 
 def counted_rgb(position: int) -> RGB:
