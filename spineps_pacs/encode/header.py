@@ -142,6 +142,8 @@ def set_times(identity: Identity, dataset: Dataset) -> None:
     date, time = identity.created.strftime("%Y%m%d"), identity.created.strftime("%H%M%S.%f")
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
     dataset.SeriesDate, dataset.SeriesTime = date, time
+    for item in dataset.get("ContributingEquipmentSequence", ()):
+        item.ContributionDateTime = date + time
     for prefix in ("Content", "StructureSet", "PresentationCreation"):
         if f"{prefix}Date" in dataset:
             setattr(dataset, f"{prefix}Date", date)
