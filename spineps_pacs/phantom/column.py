@@ -51,7 +51,8 @@ def _paint_body(v: Vertebra, canvas: Canvas, fused_above: bool) -> None:
     canvas.paint(box, inside & caps & free, (ENDPLATE_ID, ENDPLATE_OFFSET + v.id), int(Tissue.ENDPLATE))
     if dens is None:
         band = (
-            (wall < (1 + 2.4 / v.body.depth) ** 2)
+            (wall >= 1)
+            & (wall < (1 + 2.4 / v.body.depth) ** 2)
             & (np.abs(at.left) < 0.36 * v.body.width)
             & (over > -1.2)
             & (under > -1.2)
@@ -118,7 +119,7 @@ def _paint_disc(v: Vertebra, lower: tuple[Placed, Body], canvas: Canvas) -> None
     across, along = (at.left / (width * bulge)) ** 2, (at.posterior / behind) ** 2
     q = across + along - 0.4 * across * along * (across + along < 2)
     inside = (over > 0) & (under > 0) & (q < 1) & canvas.free(box)
-    band = (over > 0) & (under > 0) & (q < (1 + 1.3 / depth) ** 2) & (np.abs(at.left) < 0.8 * width)
+    band = (over > 0) & (under > 0) & (q >= 1) & (q < (1 + 1.3 / depth) ** 2) & (np.abs(at.left) < 0.8 * width)
     canvas.paint(box, inside, (DISC_ID, DISC_OFFSET + v.id), _disc_tissue(v.disc, at, q, (over, under)))
     canvas.paint(box, band & canvas.free(box), (0, 0), int(Tissue.LIGAMENT))
 

@@ -23,6 +23,7 @@ together (49 and 62); its frame has the axes left, posterior, up, where up is th
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -58,7 +59,7 @@ def truth_of(spine: Spine, labels: Labels) -> Record:
         levels.append(_sacrum_level(spine, labels, boxes))
     return {
         "seed": spine.seed,
-        "wishes": asdict(spine.wishes),
+        "wishes": json.loads(json.dumps(asdict(spine.wishes))),
         "geometry": _geometry(labels.geometry),
         "sequence": [v.name for v in spine.vertebrae] + ["S1"],
         "levels": levels,
