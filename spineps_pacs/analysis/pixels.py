@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from pydicom import config, encaps
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from spineps_pacs.analysis.codestreams import declared
 from spineps_pacs.analysis.planes import Plane, Rescale
@@ -23,7 +31,9 @@ LARGEST_BYTES = 1 << 30
 """No image of a spine comes near one GiB; a header that claims more is wrong or hostile."""
 
 _ITEM = b"\xfe\xff\x00\xe0"
-_DECODERS = {RLELossless: "pydicom"}  # the faster one for RLE panics on broken data
+_DECODERS = {RLELossless: "pydicom", JPEGLSLossless: "gdcm", JPEGLSNearLossless: "gdcm"}
+"""Where another decoder panics (RLE) or takes 10 s (JPEG-LS) on broken data; else any that succeeds."""
+
 _GE_BIG_ENDIAN = UID("1.2.840.113619.5.2")
 _KINDS: dict[str, np.dtype[Any]] = {"FloatPixelData": np.dtype("<f4"), "DoubleFloatPixelData": np.dtype("<f8")}
 

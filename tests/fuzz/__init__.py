@@ -1,0 +1,1 @@
+"""Broken files: a campaign against everything that reads DICOM."""
