@@ -120,7 +120,7 @@ def _not_measured(report: Report, levels: dict[int, Segment]) -> Iterable[str]:
     """One sentence for each reason, with the quantities and levels that it concerns."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for m in report.measurements:
-        if m.missing is not None:
+        if m.missing is not None and quantity(m).of != "structure":  # absent structures are named above
             where = _where(m, levels)
             reasons.setdefault((m.reason or str(m.missing), quantity(m).name), []).append(where)
     for (reason, name), where_all in reasons.items():
@@ -128,7 +128,7 @@ def _not_measured(report: Report, levels: dict[int, Segment]) -> Iterable[str]:
 
 
 def _where(measurement: Measurement, levels: dict[int, Segment]) -> str:
-    if quantity(measurement).of in {"spine", "structure"}:
+    if quantity(measurement).of == "spine":
         return "spine"
     segment = levels.get(instance_of(measurement))
     return segment.label if segment else f"instance {instance_of(measurement)}"

@@ -174,7 +174,7 @@ def _counted_disc(instance: int, choice: LevelChoice) -> Segment:
     label = f"disc below vertebra {choice.position} (counted)"
     site = private(f"DCOUNT{choice.position}", f"Disc below vertebra {choice.position} (counted)")
     r, g, b = counted_rgb(choice.position)
-    colour = ((r + 255) // 2, (g + 255) // 2, (b + 255) // 2)
+    colour = ((2 * r + 255) // 3, (2 * g + 255) // 3, (2 * b + 255) // 3)  # as domain/anatomy.py does for named ones
     key = f"disc below counted {choice.position}"
     return Segment(0, label, key, (instance,), DISC, None, SPINE, colour, DISC, site, DISC, instance, choice)
 

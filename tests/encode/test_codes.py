@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from spineps_pacs.encode import concepts, numbers
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "codes.md").read_text()
-LISTED = dict(re.findall(r"^\| `([A-Z0-9_<>n]+)` \| ([^|]+?) \|", DOCUMENT, re.MULTILINE))
+LISTED: dict[str, str] = dict(re.findall(r"^\| `([A-Z0-9_<>n]+)` \| ([^|]+?) \|", DOCUMENT, re.MULTILINE))
 
 
+@cache
 def _written() -> dict[str, str]:
     """Every private code that stands in our source, value to meaning; parts that vary become <...>."""
     found = {}
@@ -37,6 +39,7 @@ def _pattern(node: ast.expr) -> str:
     return "".join(str(part.value) if isinstance(part, ast.Constant) else "<>" for part in node.values)
 
 
+@cache
 def _expanded() -> dict[str, str]:
     """The same, with every level put in for what varies."""
     codes = {value: meaning for value, meaning in _written().items() if "<>" not in value}
@@ -73,6 +76,11 @@ def _public() -> list[Code]:
     return [c for c in everything if isinstance(c, Code) and c.scheme in {"SCT", "DCM"}]
 
 
+@cache
+def _known(scheme: str) -> frozenset[str]:
+    return frozenset(value for words in dictionary.concepts[scheme].values() for value in words)
+
+
 SECONDARY = {"3572006", "360499006", "1145012009", "1145014005"}
 """SNOMED CT concepts without a place in a DICOM context group (see domain/anatomy.py)."""
 
@@ -80,5 +88,4 @@ SECONDARY = {"3572006", "360499006", "1145012009", "1145014005"}
 @pytest.mark.parametrize("code", _public(), ids=lambda code: code.value)
 def test_public_codes_are_those_of_the_standard(code: Code) -> None:
     """Every DCM and SCT code that we name stands in pydicom's dictionary of PS3.16, or is a known exception."""
-    known = {value for words in dictionary.concepts[code.scheme].values() for value in words}
-    assert code.value in known or code.value in SECONDARY
+    assert code.value in _known(code.scheme) or code.value in SECONDARY
