@@ -19,7 +19,7 @@ from spineps_pacs.domain.errors import Unusable
 LARGEST_FILE = 3 << 29
 """1.5 GiB: larger files are refused before they are read whole."""
 
-_LARGEST_INFLATED = 1 << 30
+_LARGEST_INFLATED = 1 << 29
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory (DICOMDIR)
 
