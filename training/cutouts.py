@@ -25,6 +25,18 @@ for _identity, _other in _SWAPPED.items():
     _MIRROR[MAPPING[_identity]] = MAPPING[_other]
 
 
+@dataclass(frozen=True)
+class Frame:
+    """The grid that label volumes lie on (mm, R I P), and spacing (mm) and size of the cutouts made from it (P, I, R)."""
+
+    source_rip: tuple[float, float, float] = SPACING_RIP
+    spacing_pir: tuple[float, float, float] = CUTOUT_SPACING_PIR
+    size_pir: tuple[int, int, int] = CUTOUT_PIR
+
+
+EMBEDDED = Frame()
+
+
 @dataclass(frozen=True, eq=False)
 class Cutout:
     """Input channels and the part (0 none, 1 above, 2 centre, 3 below) of each voxel, both (P, I, R)."""
@@ -40,13 +52,13 @@ def draw_cutout(folder: Path, rng: Rng) -> Cutout | None:
     seen = [int(n) for n in np.unique(vertebrae[channels == BODY]) if n]
     if not seen:
         return None
-    return cutout_around(channels, vertebrae, seen[int(rng.integers(len(seen)))], rng)
+    return cutout_around(channels, vertebrae, seen[int(rng.integers(len(seen)))], EMBEDDED, rng)
 
 
-def cutout_around(channels: Bytes, vertebrae: Bytes, chosen: int, rng: Rng) -> Cutout:
-    """The cutout of one vertebra from (R, I, P) arrays on the semantic network's grid, augmented."""
+def cutout_around(channels: Bytes, vertebrae: Bytes, chosen: int, frame: Frame, rng: Rng) -> Cutout:
+    """The cutout of one vertebra from (R, I, P) arrays, augmented."""
     body = np.argwhere((vertebrae == chosen) & (channels == BODY))
-    centre = body.mean(axis=0) + rng.normal(0, 1.2, 3) / np.array(SPACING_RIP)
+    centre = body.mean(axis=0) + rng.normal(0, 1.2, 3) / np.array(frame.source_rip)
     scale = float(rng.uniform(0.8, 1.2)) if rng.random() < 0.3 else float(rng.uniform(0.95, 1.05))
     order = [int(n) for n in np.unique(vertebrae) if n]
     rank = order.index(chosen)
@@ -54,44 +66,47 @@ def cutout_around(channels: Bytes, vertebrae: Bytes, chosen: int, rng: Rng) -> C
     for part, place in ((1, rank - 1), (2, rank), (3, rank + 1)):
         if 0 <= place < len(order):
             parts[order[place]] = part
-    shift = _warp(rng)
-    truth = _sampled(vertebrae, centre, scale, None)
-    inputs = _sampled(channels, centre, scale, shift)
-    known = _grown(np.asarray(np.where(truth > 0, parts[truth], 0)), truth > 0, inputs > 0)
+    lines = _lines(frame, centre, scale)
+    truth = _sampled(vertebrae, lines, None)
+    inputs = _sampled(channels, lines, _warp(frame, rng))
+    known = _grown(np.asarray(np.where(truth > 0, parts[truth], 0)), truth > 0, inputs > 0, frame)
     return _flipped(_corrupted(inputs, known, rng), known, rng)
 
 
-def _warp(rng: Rng) -> NDArray[np.float32] | None:
-    """Sometimes a smooth displacement of the input (mm, R I P), as an imperfect mask has it."""
+def _warp(frame: Frame, rng: Rng) -> NDArray[np.float32] | None:
+    """Sometimes a smooth displacement of the input (source voxels, R I P), as an imperfect mask has it."""
     if rng.random() < 0.4:
         return None
     coarse = rng.normal(0, rng.uniform(0.4, 1.3), (3, 5, 12, 9))
-    shape = (CUTOUT_PIR[2], CUTOUT_PIR[1], CUTOUT_PIR[0])
-    fields = [zoom(c, [n / m for n, m in zip(shape, c.shape, strict=True)], order=1) for c in coarse]
+    shape = frame.size_pir[::-1]
+    fields = [
+        zoom(c, [n / m for n, m in zip(shape, c.shape, strict=True)], order=1) / step
+        for c, step in zip(coarse, frame.source_rip, strict=True)
+    ]
     return np.asarray(fields, dtype=np.float32)
 
 
-def _sampled(array: Bytes, centre: NDArray[np.float64], scale: float, shift: NDArray[np.float32] | None) -> Bytes:
+def _lines(frame: Frame, centre: NDArray[np.float64], scale: float) -> list[NDArray[np.float64]]:
+    """Where the cutout's voxels lie along each axis of the source (R, I, P), in its voxels."""
+    axes = zip(centre, frame.size_pir[::-1], frame.spacing_pir[::-1], frame.source_rip, strict=True)
+    return [middle + (np.arange(n) - n // 2) * scale * step / source for middle, n, step, source in axes]
+
+
+def _sampled(array: Bytes, lines: list[NDArray[np.float64]], shift: NDArray[np.float32] | None) -> Bytes:
     """Nearest voxels on the cutout's grid, (P, I, R); 0 outside the array."""
-    spacing = (CUTOUT_SPACING_PIR[2], CUTOUT_SPACING_PIR[1], CUTOUT_SPACING_PIR[0])
-    sizes = (CUTOUT_PIR[2], CUTOUT_PIR[1], CUTOUT_PIR[0])
-    lines = [centre[k] + (np.arange(sizes[k]) - sizes[k] // 2) * spacing[k] * scale / SPACING_RIP[k] for k in range(3)]
-    if shift is None:
-        places = [np.rint(line).astype(np.int64) for line in lines]
-        inside = [(p >= 0) & (p < n) for p, n in zip(places, array.shape, strict=True)]
-        found = array[np.ix_(*[p.clip(0, n - 1) for p, n in zip(places, array.shape, strict=True)])]
-        kept = found * inside[0][:, None, None] * inside[1][None, :, None] * inside[2][None, None, :]
-        return np.ascontiguousarray(kept.transpose(2, 1, 0), dtype=np.uint8)
-    grids = np.meshgrid(*lines, indexing="ij")
-    at = [np.rint(g + s / step).astype(np.int64) for g, s, step in zip(grids, shift, SPACING_RIP, strict=True)]
-    within = np.all([(a >= 0) & (a < n) for a, n in zip(at, array.shape, strict=True)], axis=0)
+    places = [line.reshape([-1 if k == axis else 1 for k in range(3)]) for axis, line in enumerate(lines)]
+    if shift is not None:
+        places = [place + by for place, by in zip(places, shift, strict=True)]
+    at = [np.rint(place).astype(np.int64) for place in places]
     found = array[tuple(a.clip(0, n - 1) for a, n in zip(at, array.shape, strict=True))]
-    return np.ascontiguousarray((found * within).transpose(2, 1, 0), dtype=np.uint8)
+    for a, n in zip(at, array.shape, strict=True):
+        found = found * ((a >= 0) & (a < n))
+    return np.ascontiguousarray(found.transpose(2, 1, 0), dtype=np.uint8)
 
 
-def _grown(parts: Bytes, known: NDArray[np.bool_], asked: NDArray[np.bool_]) -> Bytes:
+def _grown(parts: Bytes, known: NDArray[np.bool_], asked: NDArray[np.bool_], frame: Frame) -> Bytes:
     """Voxels that the input has beyond the truth take the part of the nearest vertebra."""
-    distance, nearest = distance_transform_edt(~known, sampling=CUTOUT_SPACING_PIR, return_indices=True)
+    distance, nearest = distance_transform_edt(~known, sampling=frame.spacing_pir, return_indices=True)
     grown = parts[tuple(nearest)]
     return np.asarray(np.where(asked & (distance <= NEAR_MM), grown, 0), dtype=np.uint8)
 

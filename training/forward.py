@@ -8,7 +8,7 @@ import numpy as np
 
 from spineps_pacs.analysis.geometry import cubic, nearest, rescaled, turn, zoom
 from spineps_pacs.domain.masks import SemanticMask
-from spineps_pacs.domain.ports import ModelInfo, unwatched
+from spineps_pacs.domain.ports import ModelInfo, SemanticEngine, unwatched
 from spineps_pacs.domain.volume import Volume
 from spineps_pacs.engines.options import EngineOptions
 from spineps_pacs.engines.semantic import NnUnetEngine
@@ -20,7 +20,7 @@ def open_semantic(folder: Path) -> NnUnetEngine:
     return NnUnetEngine(open_model(folder), ModelInfo("semantic", folder.name, "", ""), EngineOptions(device="cpu"))
 
 
-def structures(engine: NnUnetEngine, image: Volume) -> SemanticMask:
+def structures(engine: SemanticEngine, image: Volume) -> SemanticMask:
     """Structures of an image on its own grid; no bias correction, no cleaning."""
     upright = turn(image.geometry)
     low, high = engine.grid.spacing_pir, engine.grid.largest_pir or engine.grid.spacing_pir

@@ -121,10 +121,10 @@ def _wishes(case: Case, rng: Rng) -> Wishes:
         scoliosis=float(rng.uniform(0, 4)),
         size=float(np.clip(rng.normal(1.0, 0.07), 0.82, 1.18)),
     )
-    counts = {"11 thoracic": ("thoracic", 11), "13 thoracic": ("thoracic", 13), "4 lumbar": ("lumbar", 4)}
     for variant in case.variants:
-        name, count = counts.get(variant, ("lumbar", 6 if variant == "6 lumbar" else 5))
-        wishes = replace(wishes, **{name: count}) if variant in counts or variant == "6 lumbar" else wishes
+        count, _, name = variant.partition(" ")
+        asked: dict[str, Any] = {name: int(count)} if count.isdigit() else {}
+        wishes = replace(wishes, **asked)
     names = [n for n in level_names(wishes.thoracic, wishes.lumbar) if n != "S1"]
     first, last, _ = REGIONS[case.region]
     low = names.index(first) if first in names else 0
