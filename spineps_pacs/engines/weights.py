@@ -44,6 +44,12 @@ class Model:
         return self.config.version or (f"v{version}" if mark else "")
 
 
+def embedded_folder() -> Path | None:
+    """The folder of the models that come with this package, if they do."""
+    folder = Path(__file__).parent / "defaults"
+    return folder if any(folder.glob(f"**/{FILE}")) else None
+
+
 def open_model(folder: Path) -> Model:
     """The model in a folder, or one folder further down."""
     configs = [folder / FILE] if (folder / FILE).is_file() else sorted(folder.glob(f"**/{FILE}"))
@@ -91,8 +97,8 @@ def _answers(name: str, wanted: str) -> bool:
 
 
 def files_of(folder: Path) -> tuple[Path, ...]:
-    """Every file of a model folder, sorted, hidden ones left out."""
-    inside = (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    """Every file of a model folder, sorted; hidden ones and our own record are left out."""
+    inside = (p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and p.name != LOCK)
     return tuple(sorted(p for p in inside if not any(q.startswith(".") for q in p.relative_to(folder).parts)))
 
 
@@ -146,8 +152,10 @@ def differences(recorded: Mapping[str, str], found: Mapping[str, str], whole: bo
 def hold_to_record(model: Model, root: Path, used: Mapping[str, str]) -> None:
     """Compares the files that are used with the record of the folder; the first time they are recorded, all of them.
 
-    A folder that cannot be written to keeps no record.
+    A folder that cannot be written to keeps no record, nor does the one that comes with this package.
     """
+    if root == embedded_folder():
+        return
     lock = read_lock(root)
     name = model.folder.relative_to(root).as_posix()
     if name in lock:
