@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.pieces import Centre, Labels, Mask, centres, pieces, shrunk, sizes, without_small
@@ -92,7 +91,7 @@ def _alternating(bodies: Labels, semantic: Labels, height_mm: float, mode: Mode)
     return bodies
 
 
-def _entries(labelled: NDArray[np.unsignedinteger], *, disc: bool) -> list[Entry]:
+def _entries(labelled: Labels, *, disc: bool) -> list[Entry]:
     volumes = sizes(labelled)
     return [Entry(n, disc, centre[1], volumes[n]) for n, centre in centres(labelled).items()]
 

@@ -115,7 +115,7 @@ def _write_discs(instances: NDArray[np.uint16], structures: Labels, heights: dic
 
 
 def _write_endplates(instances: NDArray[np.uint16], structures: Labels, heights: dict[int, float], mode: Mode) -> None:
-    """`corrected` gives an endplate above all bodies to the vertebra before, as discs are; the reference to the topmost."""
+    """`corrected` gives an endplate above all bodies to the vertebra before, the reference to the topmost."""
     found, count = pieces(structures == ENDPLATE_ID)
     table = np.zeros(count + 1, dtype=np.uint16)
     top = min(heights.values())

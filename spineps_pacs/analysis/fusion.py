@@ -65,9 +65,7 @@ def _within(box: Box, window: Box) -> Box:
 
 def dice(one: Prediction, other: Prediction) -> float:
     """How far two predictions agree, 0 to 1."""
-    a, b, c = (
-        slice(max(s.start, t.start), min(s.stop, t.stop)) for s, t in zip(one.box, other.box, strict=True)
-    )
+    a, b, c = (slice(max(s.start, t.start), min(s.stop, t.stop)) for s, t in zip(one.box, other.box, strict=True))
     shared: Box = (a, b, c)
     if any(s.start >= s.stop for s in shared):
         return 0.0

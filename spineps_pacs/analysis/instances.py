@@ -1,6 +1,6 @@
 """The instance phase: from the structures to single vertebrae, on the instance model's grid.
 
-Index order (P, I, R). Numbers follow the order in which vertebrae were accepted; `matching.py` numbers them from the head.
+Index order (P, I, R). Numbers follow the order of acceptance; `matching.py` numbers from the head down.
 """
 
 from __future__ import annotations

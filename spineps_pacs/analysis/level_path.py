@@ -106,7 +106,7 @@ class _Terrain:
         return sum(number >= start for start in (*self.starts[1:], self.columns))
 
     def next_classes(self, row: int, number: int) -> Iterator[tuple[int, float]]:
-        """Classes that the vertebra after `row` may have, in the order of preference, and the extra cost of the step."""
+        """Classes that the vertebra after `row` may have, the preferred first, and the extra cost of the step."""
         if number + 1 not in self.steps.never:
             yield number + 1, 0.0
         if number in self.steps.twice:

@@ -129,9 +129,7 @@ def _assign_rest(filled: NDArray[np.uint16], rest: Mask) -> list[tuple[NDArray[n
     return lonely
 
 
-def with_joined_top(
-    vertebrae: Labels, structures: Labels, spacing: Zoom, down: Down = DOWN
-) -> NDArray[np.uint16]:
+def with_joined_top(vertebrae: Labels, structures: Labels, spacing: Zoom, down: Down = DOWN) -> NDArray[np.uint16]:
     """A small topmost vertebra with no disc before the next one, which it touches widely, becomes part of that."""
     joined = np.array(vertebrae, dtype=np.uint16)
     top = _two_topmost(joined, structures, down)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spineps_pacs.analysis.geometry import Zoom, bounding_box, crop, cubic, nearest, pad, rescaled, turn, zoom
+from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.pieces import Centre, Labels, box_of, centres
 from spineps_pacs.domain.anatomy import LEVEL_IDS
 from spineps_pacs.domain.ports import Cutouts, PatchPlan
@@ -35,9 +36,20 @@ class Patches:
     cutouts: Cutouts
 
 
-def patches(image: Image, vertebrae: Labels, structures: Labels, geometry: Geometry, plan: PatchPlan) -> Patches:
-    """One patch a vertebra; `image`, `vertebrae` and `structures` lie on the input grid."""
-    way = turn(geometry)
+@dataclass(frozen=True, eq=False)
+class Spine:
+    """An image with its structures and numbered vertebrae on one grid, of any orientation."""
+
+    image: Image
+    structures: Labels
+    vertebrae: Labels
+    geometry: Geometry
+
+
+def patches(spine: Spine, plan: PatchPlan, mode: Mode = Mode.UPSTREAM) -> Patches:
+    """One patch a vertebra that has a body; the reference passes over numbers above 25 (other than 28)."""
+    way = turn(spine.geometry)
+    image, vertebrae, structures = spine.image, spine.vertebrae, spine.structures
     bodies = np.where(np.isin(way.there(structures), BODY_IDS), way.there(vertebrae), 0)
     box = bounding_box(bodies > 0, int(MARGIN_MM / min(zoom(way.after))))
     if box is None:
@@ -46,7 +58,8 @@ def patches(image: Image, vertebrae: Labels, structures: Labels, geometry: Geome
     grid = rescaled(part.after, plan.spacing_pir)
     sharp = cubic(np.ascontiguousarray(part.there(way.there(image))), part.after, grid)
     marks = nearest(np.ascontiguousarray(part.there(bodies)), part.after, grid)
-    marks = np.where(np.isin(marks, LABELLED), marks, 0)
+    if mode is Mode.UPSTREAM:
+        marks = np.where(np.isin(marks, LABELLED), marks, 0)
     found = centres(marks)
     angles = leanings(found, grid) if plan.rotate else dict.fromkeys(found, 0.0)
     cut = [_patch(sharp, _middle(marks == n), plan.size_pir, angles[n]) for n in found]

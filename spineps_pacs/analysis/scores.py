@@ -21,7 +21,20 @@ Array = NDArray[np.floating]
 Heads = Mapping[str, Array]
 
 EXACT_HEADS = ("VERTEX", "VERTEXACT")
-GROUPS = ((0, 1), (2, 3, 4), (5, 6), (7, 8), (9, 10), (11, 12, 13), (14, 15), (16, 17), (18,), (19, 20), (21, 22), (23,))
+GROUPS = (
+    (0, 1),
+    (2, 3, 4),
+    (5, 6),
+    (7, 8),
+    (9, 10),
+    (11, 12, 13),
+    (14, 15),
+    (16, 17),
+    (18,),
+    (19, 20),
+    (21, 22),
+    (23,),
+)
 """Classes of each value of the head VERTGRP."""
 VERT_WEIGHT, GROUP_WEIGHT, REGION_WEIGHT, RELATION_WEIGHT, T13_WEIGHT, VISIBLE_WEIGHT = 0.9, 0.8, 1.1, 0.6, 0.4, 0.5
 SIGMA, RADIUS = 0.8, 2

@@ -82,7 +82,7 @@ def _below_the_waist(body: Mask) -> Mask:
     """The part below the thinnest slab across I in the body's middle half."""
     span = box_of(body)[1]
     height = span.stop - span.start
-    low, high = (span.start + int(round(part * height)) for part in SIDE_TO_SIDE)
+    low, high = (span.start + round(part * height) for part in SIDE_TO_SIDE)
     areas = body.sum(axis=(0, 2))[low : high + 1]
     lower = body.copy()
     lower[:, : low + int(np.argmin(areas)) + 1] = False

@@ -17,7 +17,7 @@ from spineps_pacs.analysis.instances import MARGIN_MM, least_voxels
 from spineps_pacs.analysis.matching import match, numbered, second_axis
 from spineps_pacs.analysis.level_path import likeliest, names, steps_for
 from spineps_pacs.analysis.mode import Mode
-from spineps_pacs.analysis.patches import patches
+from spineps_pacs.analysis.patches import Spine, patches
 from spineps_pacs.analysis.scores import combined
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.ports import CutoutPlan, PatchPlan
@@ -213,7 +213,7 @@ def patches_(case: Arrays) -> Arrays:
     size = tuple(int(n) for n in case["patch_size"])
     spacing = tuple(float(z) for z in case["zoom"])
     want = PatchPlan(spacing, size, rotate=bool(case["rotate"]))  # type: ignore[arg-type]
-    found = patches(case["image"], case["vertebrae"], case["structures"], geometry, want)
+    found = patches(Spine(case["image"], case["structures"], case["vertebrae"], geometry), want)
     return {"patches": found.cutouts.arrays}
 
 

@@ -1,0 +1,80 @@
+"""From raw vertebrae to the final masks on the input grid: matched, numbered, named, with discs and endplates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spineps_pacs.analysis.anchors import anchored
+from spineps_pacs.analysis.discs import completed
+from spineps_pacs.analysis.geometry import Turn, turn, zoom
+from spineps_pacs.analysis.levels import Named, counted, labelled, ranks
+from spineps_pacs.analysis.matching import Matched, match, numbered, second_axis
+from spineps_pacs.analysis.mode import Mode
+from spineps_pacs.analysis.patches import Spine
+from spineps_pacs.analysis.pieces import Labels, ids
+from spineps_pacs.domain.errors import Cancelled, SpinepsPacsError, TryAgain
+from spineps_pacs.domain.masks import Levels
+from spineps_pacs.domain.ports import LevelEngine, Watch
+from spineps_pacs.domain.volume import Geometry, Volume
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How vertebrae are named: the mode, whether there must be twelve thoracic ones, ids of sacrum and metal."""
+
+    mode: Mode = Mode.CORRECTED
+    only_twelve: bool = False
+    sacrum: tuple[int, ...] = (26,)
+    metal: tuple[int, ...] = (80,)
+
+
+@dataclass(frozen=True, eq=False)
+class Final:
+    """The masks in the order of the input's axes, the levels, and what was lost on the way."""
+
+    structures: NDArray[np.uint8]
+    instances: NDArray[np.uint16]
+    levels: Levels
+    unmatched: int = 0
+    dropped: int = 0
+
+
+def name(volume: Volume, raw: Matched, engine: LevelEngine | None, rules: Rules, watch: Watch) -> Final:
+    """Points 1 to 9 of the combined post-processing; all arrays on the volume's grid."""
+    way = turn(volume.geometry)
+    matched = _matched(way, raw.structures, raw.vertebrae, rules.mode)
+    has_c1 = engine is not None and engine.plan.has_c1
+    ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=has_c1))
+    spine = Spine(way.there(volume.voxels), matched.structures, ranked, way.after)
+    named = _named(spine, engine, rules, watch)
+    kinds, instances = completed(matched.structures, named.vertebrae, rules.sacrum, rules.metal, rules.mode)
+    dropped = len(ids(ranked)) - len(ids(named.vertebrae))
+    return Final(way.back(kinds), way.back(instances), named.levels, matched.unmatched, dropped)
+
+
+def _matched(way: Turn, structures: Labels, vertebrae: Labels, mode: Mode) -> Matched:
+    return match(way.there(structures), way.there(vertebrae), zoom(way.after), mode, second_axis(way))
+
+
+def _named(spine: Spine, engine: LevelEngine | None, rules: Rules, watch: Watch) -> Named:
+    """By the network; where there is none, from a landmark; else, and when naming fails, only counted."""
+    if not ids(spine.vertebrae):
+        return counted(spine.vertebrae, "there are no vertebrae")
+    if engine is None:
+        found = anchored(spine) if rules.mode is Mode.CORRECTED else None
+        return found or counted(spine.vertebrae, "there is no labelling model, and no landmark to count from")
+    try:
+        return labelled(spine, engine, rules.mode, watch, only_twelve=rules.only_twelve)
+    except (Cancelled, TryAgain):
+        raise
+    except SpinepsPacsError as reason:
+        return counted(spine.vertebrae, f"labelling failed: {reason}")
+
+
+def without_vertebrae(structures: Labels, geometry: Geometry, reason: str) -> Final:
+    """The structures alone, when vertebrae could not be told apart."""
+    nothing = counted(np.zeros(geometry.shape, dtype=np.uint16), reason)
+    return Final(np.asarray(structures, dtype=np.uint8), nothing.vertebrae, nothing.levels)
