@@ -38,6 +38,11 @@ class Canvas:
             roughness,
         )
 
+    def part(self, box: Box) -> Canvas:
+        """A box of it; what is painted there is painted here."""
+        arrays = (self.structures[box], self.instances[box], self.tissues[box], self.nearness[box])
+        return Canvas(self.grid.part(box), *arrays, self.roughness)
+
     def local(self, box: Box, placed: Placed) -> Local:
         """The box's voxels in a rigid frame."""
         part = self.grid.part(box)

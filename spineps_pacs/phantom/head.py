@@ -25,10 +25,10 @@ def paint_neck(scene: Scene) -> None:
     scene.put(front & (texture > 0.9), Tissue.GLAND)
     scene.put(neck & (deep > 0.5) & (deep < 4 + 0.6 * noise) & (side < 16), Tissue.MUSCLE)
     scene.put(neck & (deep > 4 + 0.6 * noise) & (deep < 5.5 + 0.6 * noise) & (side < 20), Tissue.MUSCLE_FAT)
-    _tubes(scene)
 
 
-def _tubes(scene: Scene) -> None:
+def paint_tubes(scene: Scene) -> None:
+    """Airway, gullet, carotid and vertebral arteries."""
     x, y, side, deep = scene.x, scene.y, scene.side, scene.deep
     wobble = 1.5 * scene.noise
     wide = scene.profile((0.2, 8), (3, 5), (4, 6.5), (5.4, 3.5), (6.5, 8), (12, 8.5))
@@ -48,7 +48,7 @@ def _tubes(scene: Scene) -> None:
 
 def paint_head(scene: Scene) -> None:
     """Everything above C1; `up` is mm above the foramen magnum."""
-    if not bool((scene.level < MAGNUM).any()):
+    if not scene.shows(-99, MAGNUM):
         return
     y, side = scene.y, scene.side
     up = np.maximum(MAGNUM - scene.level, 0) * RISE

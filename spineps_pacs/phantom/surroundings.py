@@ -8,31 +8,38 @@ from spineps_pacs.phantom.bones import ellipsoid
 from spineps_pacs.phantom.canal import Around, Curve
 from spineps_pacs.phantom.canvas import Canvas
 from spineps_pacs.phantom.grid import Field
-from spineps_pacs.phantom.head import paint_head, paint_neck
-from spineps_pacs.phantom.scene import Scene, make_scene
+from spineps_pacs.phantom.head import paint_head, paint_neck, paint_tubes
+from spineps_pacs.phantom.scene import Scene, scenes
 from spineps_pacs.phantom.spine import Placed, Spine
 from spineps_pacs.phantom.tissues import Tissue
 
 
 def paint_surroundings(spine: Spine, curve: Curve, around: Around, canvas: Canvas) -> None:
     """Fills all voxels that are still free."""
-    scene = make_scene(spine, curve, around, canvas)
+    for scene, part in scenes(spine, curve, around, canvas):
+        _paint(scene, part)
+
+
+def _paint(scene: Scene, canvas: Canvas) -> None:
     scene.tissue[scene.free] = Tissue.FAT
     fat = _fat(scene)
     skin = scene.profile(
         (-6, 70), (-2, 62), (1, 58), (4, 52), (7, 54), (10, 50), (14, 46), (19, 48), (23, 52), (26, 44), (30, 46)
     )
-    skin = skin * np.float32(spine.scale) + fat
+    skin = skin * np.float32(scene.spine.scale) + fat
     fascia = (
         skin - fat - np.float32(0.0045) * np.maximum(scene.side - 18, 0) ** 2 - 3 * np.exp(-((scene.side / 9) ** 2))
     )
-    _abdomen(scene)
-    _chest(scene)
-    _pelvis(scene, canvas)
-    _vessels(scene)
+    for low, high, painter in _TRUNK:
+        if scene.shows(low, high):
+            painter(scene)
+    if scene.shows(25, 99):
+        _pelvis(scene, canvas)
     _back_muscles(scene, fascia)
-    _side_muscles(scene)
-    paint_neck(scene)
+    if scene.shows(-1, 10):
+        paint_neck(scene)
+    if scene.shows(0.5, 18.5):
+        paint_tubes(scene)
     paint_head(scene)
     _midline(scene, fascia)
     _outside(scene, skin)
@@ -199,3 +206,7 @@ def _outside(scene: Scene, skin: Field) -> None:
     scene.put(wall & (y > front + 11) & (scene.fine < 0.9), Tissue.MUSCLE)
     scene.put((y > rounded - 2) | (y < front + 2), Tissue.SKIN)
     scene.put((y > rounded) | (y < front) | (side > flank), Tissue.AIR)
+
+
+_TRUNK = ((15.0, 99.0, _abdomen), (7.5, 20.5, _chest), (10.9, 26.6, _vessels), (8.0, 60.0, _side_muscles))
+"""From which to which level each painter has something to paint."""
