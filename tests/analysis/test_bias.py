@@ -131,7 +131,7 @@ def test_where_ants_fails_the_input_comes_back(
     assert why in got.warning
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(
     st.tuples(st.integers(4, 40), st.integers(20, 400), st.integers(20, 400)),
     st.tuples(st.floats(1.0, 5.0), st.floats(0.4, 1.5), st.floats(0.4, 1.5)),

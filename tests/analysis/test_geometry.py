@@ -52,6 +52,7 @@ def same_places(before: Geometry, after: Geometry, moved: np.ndarray) -> None:
     np.testing.assert_allclose(after.to_world(index), before.to_world(origin), atol=1e-6)
 
 
+@settings(deadline=None)
 @given(grids(), st.permutations(["LR", "AP", "SI"]), st.tuples(*[st.integers(0, 1)] * 3))
 def test_a_turn_and_its_way_back_is_the_identity(grid: Geometry, ends: list[str], pick: tuple[int, ...]) -> None:
     """A turn runs along the letters asked for, keeps every voxel at its place in the patient, and can be undone."""
@@ -63,12 +64,14 @@ def test_a_turn_and_its_way_back_is_the_identity(grid: Geometry, ends: list[str]
     np.testing.assert_array_equal(step.back(there), numbered(grid))
 
 
+@settings(deadline=None)
 @given(grids(tilt=0.7))
 def test_axes_are_named_as_nibabel_names_them(grid: Geometry) -> None:
     """The letters agree with nibabel's, which the reference uses."""
     assert g.axes_of(grid) == "".join(nibabel.aff2axcodes(LPS_RAS @ grid.affine))
 
 
+@settings(deadline=None)
 @given(grids(), st.data())
 def test_crop_and_pad_keep_places(grid: Geometry, data: st.DataObject) -> None:
     """Cropping and padding keep every remaining voxel at its place, and each undoes itself."""
@@ -123,7 +126,7 @@ def test_cubic_equals_scipy(spacing: tuple[float, float, float], angle: float, k
         np.testing.assert_array_equal(got, wanted)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(SOURCES), st.sampled_from(SOURCES), st.floats(-0.4, 0.4), st.integers(0, 4))
 def test_nearest_equals_scipy(
     spacing: tuple[float, float, float], target: tuple[float, float, float], angle: float, width: int
@@ -137,6 +140,7 @@ def test_nearest_equals_scipy(
     np.testing.assert_array_equal(g.nearest(labels, source, scaled), wanted)
 
 
+@settings(deadline=None)
 @given(grids())
 def test_nearest_follows_a_turned_grid(grid: Geometry) -> None:
     """Resampling onto the turned grid is the turn, and onto its own grid nothing."""
@@ -145,6 +149,7 @@ def test_nearest_follows_a_turned_grid(grid: Geometry) -> None:
     assert g.nearest(numbered(grid), grid, grid).shape == grid.shape
 
 
+@settings(deadline=None)
 @given(grids(), st.tuples(*[st.floats(0.5, 4.0)] * 3))
 def test_rescaling_keeps_voxel_zero_and_the_field(grid: Geometry, spacing: tuple[float, float, float]) -> None:
     """Voxel 0 stays where it is, the spacing is the one asked for, the field differs by half a voxel at most."""

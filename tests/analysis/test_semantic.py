@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spineps_pacs.analysis import semantic as phase
@@ -67,6 +67,7 @@ def test_the_network_sees_its_own_grid() -> None:
     assert found.source.same_grid(block().geometry)
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.permutations(range(3)), st.tuples(*[st.booleans()] * 3))
 def test_the_way_the_image_is_stored_does_not_matter(order: list[int], flips: tuple[bool, ...]) -> None:
     """The same image with its axes permuted and flipped gives the same structures at the same places."""
@@ -186,6 +187,7 @@ def test_noise_alone_is_no_result() -> None:
         phase.segment(volume, Bright(above=400), SemanticSettings(correct_bias=False), unwatched)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.floats(0.3, 5.0)] * 3))
 def test_a_range_of_resolutions_holds_the_images_own(now: tuple[float, float, float]) -> None:
     """Within the range the image keeps its voxels; outside it comes to the nearest end."""

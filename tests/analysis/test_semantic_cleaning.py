@@ -130,7 +130,7 @@ def test_every_step_can_be_switched_off() -> None:
     assert not (cleaning.clean(labels, REFERENCE, Cleaning(holes=False)) == 41).any()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(arrays.arrays(np.uint8, (6, 9, 5), elements=st.sampled_from([0, 0, 0, 26, 41, 49, 60, 61, 62, 100])))
 def test_cleaning_invents_and_moves_nothing(labels: np.ndarray) -> None:
     """Voxels only become background, then background only is filled; each step done twice is done once."""
