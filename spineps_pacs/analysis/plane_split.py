@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from spineps_pacs.analysis.geometry import Zoom
 from spineps_pacs.analysis.pieces import Labels, Mask, box_of, pieces, sizes, without_small
@@ -28,8 +29,8 @@ TALL = 1.7
 """A body this many times as tall as the median of its neighbours is two."""
 WITH_DENS = 3.5
 """The topmost may be C2, whose body goes on into the dens."""
-DEGREE = 7
-"""Of the polynomials that follow the column from the head down."""
+BRIDGE_MM = 4
+"""Gaps between a body and its arch up to this width (from the arch) are grown across."""
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +51,11 @@ def split(structures: Labels, spacing: Zoom) -> NDArray[np.uint16]:
     bodies = _divided(body, planes(structures, spacing), spacing)
     labels = _in_order(_cut_tall(without_small(bodies, _voxels(LEAST_BODY_MM3, spacing)), spacing))
     for part in (ARCH_IDS, PROCESS_IDS):
-        grow_into(labels, np.isin(structures, part))
+        room = np.isin(structures, part)
+        grow_into(labels, room)
+        bridged = labels.copy()
+        grow_into(bridged, room | (_around(room, spacing) & (structures == 0)))
+        labels[room] = bridged[room]
     return labels
 
 
@@ -61,6 +66,12 @@ def count(structures: Labels, spacing: Zoom) -> int:
         return 0
     bodies = without_small(_divided(body, planes(structures, spacing), spacing), _voxels(LEAST_BODY_MM3, spacing))
     return len(sizes(_cut_tall(bodies, spacing)))
+
+
+def _around(room: Mask, spacing: Zoom) -> Mask:
+    """The room with what lies within a bridge's length of it, so that growth gets over gaps."""
+    near = ndimage.distance_transform_edt(~room, sampling=spacing) if room.any() else np.full(room.shape, np.inf)
+    return np.asarray(near <= BRIDGE_MM)
 
 
 def _voxels(volume_mm3: float, spacing: Zoom) -> int:
