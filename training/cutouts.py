@@ -27,7 +27,7 @@ for _identity, _other in _SWAPPED.items():
 
 @dataclass(frozen=True)
 class Frame:
-    """The grid that label volumes lie on (mm, R I P), and spacing (mm) and size of the cutouts made from it (P, I, R)."""
+    """The grid of the label volumes (mm; R, I, P), and spacing (mm) and size of the cutouts made from it (P, I, R)."""
 
     source_rip: tuple[float, float, float] = SPACING_RIP
     spacing_pir: tuple[float, float, float] = CUTOUT_SPACING_PIR
