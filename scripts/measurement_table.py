@@ -24,7 +24,7 @@ from spineps_pacs.phantom.truth import truth_of
 from spineps_pacs.phantom.voxels import Labels, voxelise
 from spineps_pacs.phantom.wishes import random_wishes
 
-RANGES = ("C2-T3", "C7-T12", "T11-S1", "L1-S1", "C2-S1")
+RANGES = ("C2-T3", "C7-L1", "T11-S1", "L1-S1", "C2-S1")
 """What the fields of view show: neck, chest, two lumbar ones, the whole spine."""
 Key = tuple[str, int]
 
@@ -65,7 +65,9 @@ def draw_geometry(spine: Spine, rng: np.random.Generator, coarse: bool) -> Geome
     axes = _oblique(rng) * rng.choice([-1.0, 1.0], 3)
     local = points @ axes
     low, high = local.min(axis=0), local.max(axis=0)
-    size = np.array([rng.uniform(62, 90), high[1] - low[1] + rng.uniform(50, 90), high[2] - low[2] + rng.uniform(90, 140)])
+    size = np.array(
+        [rng.uniform(62, 90), high[1] - low[1] + rng.uniform(50, 90), high[2] - low[2] + rng.uniform(90, 140)]
+    )
     count = np.ceil(size / step).astype(int)
     affine = np.eye(4)
     affine[:3, :3] = axes * step
@@ -103,7 +105,9 @@ def possible(case: Case) -> Iterator[tuple[Key, float]]:
         yield from _of_body(level)
         if _canal_inside(case, level):
             yield from _of_canal(level)
-        next_whole = below is not None and (below["id"] in whole or (below["id"] == SACRUM_ID and i + DISC_OFFSET not in sideways))
+        next_whole = below is not None and (
+            below["id"] in whole or (below["id"] == SACRUM_ID and i + DISC_OFFSET not in sideways)
+        )
         if next_whole:
             yield ("slip", i), level["slip"]
         if next_whole and level["disc_height"] and i + DISC_OFFSET not in sideways:
@@ -169,7 +173,9 @@ class Row:
     def numbers(self) -> tuple[float, float, float, float, float]:
         """Share measured; median error, 95th percentile of it and median uncertainty (absolute); share that it holds for."""
         error, _, wide = np.abs(np.array(self.found)).T
-        return len(self.found) / self.possible, *(float(x) for x in (np.median(error), np.percentile(error, 95), np.median(wide), (error <= wide).mean()))
+        return len(self.found) / self.possible, *(
+            float(x) for x in (np.median(error), np.percentile(error, 95), np.median(wide), (error <= wide).mean())
+        )
 
     def relative(self) -> float:
         """Median error as a part of the truth."""
@@ -181,7 +187,9 @@ def compare(cases: Iterator[Case]) -> dict[str, Row]:
     """All cases against their truth, by kind."""
     rows: dict[str, Row] = {}
     for case in cases:
-        answers = {(m.kind, 0 if m.kind.startswith(("lordosis", "kyphosis")) else m.subject): m for m in case.measured()}
+        answers = {
+            (m.kind, 0 if m.kind.startswith(("lordosis", "kyphosis")) else m.subject): m for m in case.measured()
+        }
         for key, truth in possible(case):
             rows.setdefault(key[0], Row()).add(truth, answers.get(key))
     return rows

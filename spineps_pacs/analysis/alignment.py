@@ -15,7 +15,10 @@ from spineps_pacs.domain.volume import Floats
 
 FAR_APART = 25.0
 """Neighbours whose endplates are further apart than this, mm, are none: one between them was missed."""
+SLIP_ERROR = 1.5
+"""Uncertainty of a slip in mm at the finest resolution: back walls are rough."""
 End = tuple[str, str]
+"""A level's name and which of its endplates: upper or lower."""
 
 
 def slips(column: Column) -> list[Measurement]:
@@ -34,13 +37,17 @@ def _slip(column: Column, upper: int, lower: int) -> Measurement:
     frame = Frame.along(under.corner("upper"), under.normal("upper"), under.frame.axes[POSTERIOR])
     place = frame.local(above.corner("lower"))
     if abs(place[UP]) > FAR_APART:
-        return not_given("slip", upper, f"the next vertebra is {abs(place[UP]):.0f} mm away", lower, Missing.NOT_ATTEMPTED)
+        return not_given(
+            "slip", upper, f"the next vertebra is {abs(place[UP]):.0f} mm away", lower, Missing.NOT_ATTEMPTED
+        )
     line = (frame.world(0.0, float(place[POSTERIOR]), 0.0), frame.origin)
     return given("slip", upper, (-place[POSTERIOR], _slip_error(above, under)), line, lower)
 
 
 def _slip_error(above: Shape, under: Shape) -> float:
-    return 1.0 + above.in_plane + under.in_plane
+    """Half width of the 95 % interval: roughness of the back walls, pixel and slice size."""
+    slice_step = above.solid.geometry.spacing[0]
+    return float(np.linalg.norm([SLIP_ERROR, max(above.in_plane, under.in_plane), 0.2 * slice_step]))
 
 
 def angles(column: Column, levels: Levels) -> list[Measurement]:
@@ -68,8 +75,14 @@ def _angle(column: Column, named: dict[str, int], kind: str, ends: tuple[End, En
             return not_given(kind, 0, end, missing=Missing.NOT_ATTEMPTED)
     (above, upper), (under, lower) = (end for end in found if not isinstance(end, str))
     value = sign * angle((above, upper), (under, lower))
-    line = (*_plate(above, upper), *_plate(under, lower))
-    return given(kind, above.instance, (value, 3.0), line, under.instance)
+    line = (*above.rim(upper), *under.rim(lower))
+    return given(kind, above.instance, (value, _angle_error(above, under)), line, under.instance)
+
+
+def _angle_error(*bodies: Shape) -> float:
+    """Half width of the 95 % interval in degrees: half a pixel over the depth of each endplate, and half a degree."""
+    tilts = [np.degrees(0.5 * body.in_plane / body.size[POSTERIOR]) for body in bodies]
+    return float(np.linalg.norm([0.5, *tilts]))
 
 
 def _end(column: Column, named: dict[str, int], end: End) -> tuple[Shape, str] | str:
@@ -92,10 +105,3 @@ def angle(upper: tuple[Shape, str], lower: tuple[Shape, str]) -> float:
     up = np.cross(left, back)
     lean = [np.arctan2(n @ back, n @ up) for n in normals]
     return float(np.degrees(lean[0] - lean[1]))
-
-
-def _plate(body: Shape, end: str) -> tuple[Floats, Floats]:
-    """Front and back of an endplate's line in the mid-sagittal plane, LPS."""
-    middle = body.frame.world(0.0, 0.0, body.size[UP] / 2 * (1 if end == "upper" else -1))
-    back = unit(np.cross(body.normal(end), body.frame.axes[LEFT])) * body.size[POSTERIOR] / 2
-    return middle - back, middle + back

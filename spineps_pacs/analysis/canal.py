@@ -52,11 +52,12 @@ class Section:
     """A cut through the tube, slice by slice: the slice's place to the left, its chords of canal and of cord, all mm.
 
     `middle` is how far behind the frame's origin the middle of the canal's chord lies; `pitch` the distance of
-    neighbouring slices in the cut; `is_cut` is true when the canal may go on beyond the field of view.
+    neighbouring slices in the cut; `pixel` the size of a pixel; `is_cut` is true when the canal may go on beyond the field of view.
     """
 
     frame: Frame
     pitch: float
+    pixel: float
     left: Floats
     middle: Floats
     canal: Floats
@@ -84,7 +85,7 @@ def cut(tube: Tube, body: Frame) -> Section | None:
     scale = tube.geometry.voxel_volume / pitch
     cord = chords(weight * tube.cord[near])[used] * scale
     is_cut = bool(used[0] or used[-1] or weight[tube.outermost[near]].sum() > 0.01 * weight.sum())
-    return Section(frame, pitch, ends[0], ends[1], total[used] * scale, cord, is_cut)
+    return Section(frame, pitch, max(tube.geometry.spacing[1:]), ends[0], ends[1], total[used] * scale, cord, is_cut)
 
 
 def _weights(geometry: Geometry, frame: Frame, up: Floats) -> Floats:
@@ -145,27 +146,39 @@ def canal_numbers(section: Section | None, subject: int) -> list[Measurement]:
 
 def _canal_area(section: Section, subject: int) -> Measurement:
     area = float(section.canal.sum()) * section.pitch
-    return given("canal_area", subject, (area, 0.1 * area))
+    return given("canal_area", subject, (area, area * _area_error(section, section.canal, 0.45)))
 
 
 def _cord_area(section: Section, subject: int) -> Measurement:
+    """The area of the ellipse through three or more chords; the sum of the chords with fewer."""
     chords = section.cord
-    area = float(chords.sum()) * section.pitch
     count = int((chords > SHORTEST).sum())
     if count == 0:
         return not_given("cord_area", subject, "there is no cord at this level", missing=Missing.NOT_ATTEMPTED)
     if count < FEW_CORD_SLICES:
         return not_given("cord_area", subject, f"the cord lies in {count} slices, {FEW_CORD_SLICES} are needed")
     found = ellipse(section.left, chords)
-    if found is not None:
-        area = float(np.pi / 4 * found[0] * found[1])
-    return given("cord_area", subject, (area, 0.2 * area))
+    area = float(np.pi / 4 * found[0] * found[1]) if found else float(chords.sum()) * section.pitch
+    return given("cord_area", subject, (area, area * _area_error(section, chords, 0.25 if found else 0.6)))
+
+
+def _area_error(section: Section, chords: Floats, part: float) -> float:
+    """Relative half width of the 95 % interval.
+
+    The sum of an ellipse's chords errs by a part that falls with their number to the power of 3/2, and each chord by
+    some of a pixel.
+    """
+    depth = float(chords.max())
+    width = max(float(chords.sum()) * section.pitch / (np.pi / 4 * depth), section.pitch)
+    return part * (section.pitch / width) ** 1.5 + 0.4 * section.pixel / depth
 
 
 def _depth(section: Section, subject: int) -> Measurement:
     """The canal's longest chord from front to back, between the slices too."""
     found = ellipse(section.left, section.canal)
-    depth = found[0] if found is not None else float(section.canal.max())
+    depth = found[0] if found else float(section.canal.max())
     centre = float(np.average(section.middle, weights=section.canal))
     line = (section.frame.world(0.0, centre - depth / 2, 0.0), section.frame.world(0.0, centre + depth / 2, 0.0))
-    return given("canal_ap_diameter", subject, (depth, 1.0), line)
+    width = float(section.canal.sum()) * section.pitch / (np.pi / 4 * depth)
+    error = 0.35 * section.pixel + 0.06 * depth * (section.pitch / width) ** 2
+    return given("canal_ap_diameter", subject, (depth, error), line)

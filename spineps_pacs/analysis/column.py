@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spineps_pacs.analysis.frames import LEFT, POSTERIOR, UP, Frame, Solid, pieces, unit
-from spineps_pacs.analysis.shapes import FEW_VOXELS, Shape, in_view, shape
+from spineps_pacs.analysis.shapes import FEW_VOXELS, Shape, View, in_view, shape
 from spineps_pacs.domain.anatomy import (
     CORPUS_ID,
     DISC_ID,
@@ -64,12 +64,14 @@ def find_column(structures: SemanticMask, instances: InstanceMask, levels: Level
         bodies, problems = bodies | found, problems | wrong
     wanted = {i: (i,) for i in instances.ids() if DISC_OFFSET < i < ENDPLATE_OFFSET}
     solids = _big(pieces(structures, instances, (DISC_ID,), wanted)) if bodies else {}
-    discs, wrong = _sorted({i: _made(i, s, _near(s, bodies)) for i, s in solids.items()})
+    discs, wrong = _sorted({i: _made(i, s, _disc_frame(s, bodies), own_middle=False) for i, s in solids.items()})
     return Column(sequence, bodies, {i - DISC_OFFSET: s for i, s in discs.items()}, problems | wrong)
 
 
 def _sorted(made: dict[int, Shape | str]) -> tuple[dict[int, Shape], dict[int, str]]:
-    return {i: s for i, s in made.items() if isinstance(s, Shape)}, {i: s for i, s in made.items() if isinstance(s, str)}
+    return {i: s for i, s in made.items() if isinstance(s, Shape)}, {
+        i: s for i, s in made.items() if isinstance(s, str)
+    }
 
 
 def _order(levels: Levels, instances: InstanceMask) -> tuple[int, ...]:
@@ -118,10 +120,10 @@ def _axis(solids: dict[int, Solid], frames: dict[int, Frame], levels: Levels) ->
     return first if tall[0] > TALL * tall[1] else None
 
 
-def _made(instance: int, solid: Solid, frame: Frame) -> Shape | str:
+def _made(instance: int, solid: Solid, frame: Frame, own_middle: bool = True) -> Shape | str:
     """The shape, or why there is none."""
-    ends, problem = in_view(solid, frame)
-    return shape(instance, solid, frame, ends, problem) if ends else problem
+    view = in_view(solid, frame, own_middle)
+    return shape(instance, solid, frame, view) if view.ends else view.problem
 
 
 def _axis_body(instance: int, solid: Solid, frame: Frame) -> Shape | str:
@@ -129,10 +131,11 @@ def _axis_body(instance: int, solid: Solid, frame: Frame) -> Shape | str:
     local = frame.local(solid.points())
     low, high = np.percentile(local[:, UP], (1, 99))
     lower = _part(solid, frame, (low - 5, low + 0.45 * (high - low)))
-    ends, problem = in_view(lower, frame)
-    if "lower" not in ends:
-        return problem
-    return shape(instance, lower, frame, ("lower",), problem or "the dens stands where an upper endplate would be")
+    view = in_view(lower, frame)
+    if "lower" not in view.ends:
+        return view.problem
+    problem = view.problem or "the dens stands where an upper endplate would be"
+    return shape(instance, lower, frame, View(("lower",), problem))
 
 
 def _part(solid: Solid, frame: Frame, up: tuple[float, float], left: float = np.inf, behind: float = np.inf) -> Solid:
@@ -145,11 +148,13 @@ def _part(solid: Solid, frame: Frame, up: tuple[float, float], left: float = np.
     return Solid(mask, solid.first, solid.geometry)
 
 
-def _near(solid: Solid, bodies: dict[int, Shape]) -> Frame:
-    """A first frame for a disc: its centre, and the axes of the nearest body."""
+def _disc_frame(solid: Solid, bodies: dict[int, Shape]) -> Frame:
+    """A first frame for a disc: the axes of the nearest body, the mid-sagittal plane of the two nearest ones."""
     centre = solid.points().mean(axis=0)
-    near = min(bodies.values(), key=lambda b: float(np.linalg.norm(b.frame.origin - centre)))
-    return Frame(centre, near.frame.axes)
+    near = sorted(bodies.values(), key=lambda b: float(np.linalg.norm(b.frame.origin - centre)))[:2]
+    frame = Frame(centre, near[0].frame.axes)
+    aside = float(np.mean([frame.local(b.frame.origin)[LEFT] for b in near]))
+    return Frame(frame.world(aside, 0.0, 0.0), frame.axes)
 
 
 def _sacrum(structures: SemanticMask, instances: InstanceMask, last: Shape) -> Shape | str:
@@ -161,5 +166,5 @@ def _sacrum(structures: SemanticMask, instances: InstanceMask, last: Shape) -> S
     top = _part(solid, under, (-height - depth / 2, 5.0), width / 2, depth / 2 + 6)
     if top.mask.sum() < FEW_VOXELS:
         return "too little of the sacrum lies below the last vertebra"
-    ends, problem = in_view(top, under)
-    return shape(SACRUM_ID, top, under, ("upper",), problem) if "upper" in ends else problem
+    view = in_view(top, under, own_middle=False)
+    return shape(SACRUM_ID, top, under, View(("upper",), view.problem, False)) if "upper" in view.ends else view.problem

@@ -86,7 +86,9 @@ class Solid:
         ticks = [self._ticks(frame, size, i, FINE if i == axis else COARSE) for i in range(3)]
         lattice = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1)
         index = self.geometry.to_index(frame.origin + lattice @ frame.axes) - self.first
-        values = ndimage.map_coordinates(self.mask.astype(np.float32), np.moveaxis(index, -1, 0), order=1, mode="grid-constant")
+        values = ndimage.map_coordinates(
+            self.mask.astype(np.float32), np.moveaxis(index, -1, 0), order=1, mode="grid-constant"
+        )
         lines = np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
         places = np.moveaxis(lattice, axis, -2)[..., 0, :].reshape(-1, 3)
         hit = lines.max(axis=1) >= HALF
@@ -160,8 +162,8 @@ class Surface:
         normal[self.axis], normal[self.others] = 1.0, -slopes
         return unit(normal)
 
-    def at(self, place: tuple[float, float], reach: tuple[float, float]) -> tuple[float, float] | None:
-        """The surface at a place of the other two coordinates and the scatter there, mm; None with fewer than 3 points.
+    def at(self, place: tuple[float, float], reach: tuple[float, float]) -> Spot | None:
+        """The surface at a place of the other two coordinates; None with fewer than 3 points within reach.
 
         A plane is fitted to the points within reach, nearer ones counting more.
         """
@@ -171,7 +173,16 @@ class Surface:
             return None
         matrix = np.column_stack([np.ones(int(near.sum())), away[near]])
         found, scatter = robust_fit(matrix, self.points[near, self.axis], np.prod(1 - np.abs(away[near]), axis=1))
-        return float(found[0]), scatter
+        return Spot(float(found[0]), float(found[2] / reach[1]), scatter)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One place of a surface: its coordinate in mm, its slope along the second of the others, the points' scatter in mm."""
+
+    value: float
+    slope: float
+    scatter: float
 
 
 def robust_fit(matrix: Floats, values: Floats, weight: Floats) -> tuple[Floats, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spineps_pacs.analysis.alignment import angles, slips
 from spineps_pacs.analysis.canal import canal_numbers, cut, find_tube
 from spineps_pacs.analysis.column import Column, find_column
-from spineps_pacs.analysis.heights import heights, no_heights, ratio
+from spineps_pacs.analysis.heights import between, heights, no_heights, ratio
 from spineps_pacs.analysis.volumes import volumes
 from spineps_pacs.domain.anatomy import DISC_OFFSET, SACRUM_ID
 from spineps_pacs.domain.masks import InstanceMask, Levels, SemanticMask
@@ -19,7 +19,9 @@ def measure(
     """All numbers of one series, from the head down; what cannot be measured says why."""
     for mask in (structures, instances):
         if not mask.geometry.same_grid(volume.geometry):
-            raise ValueError(f"a mask of {mask.geometry.shape} is not on the grid of the volume {volume.geometry.shape}")
+            raise ValueError(
+                f"a mask of {mask.geometry.shape} is not on the grid of the volume {volume.geometry.shape}"
+            )
     tube = find_tube(structures)
     column = find_column(structures, instances, levels, tube.points)
     found = volumes(structures, instances)
@@ -49,4 +51,7 @@ def _discs(column: Column) -> list[int]:
 def _disc(column: Column, upper: int) -> list[Measurement]:
     kind, subject = "disc_height", upper + DISC_OFFSET
     disc = column.discs.get(upper)
-    return heights(disc, kind) if disc else no_heights(subject, kind, column.why_not(subject))
+    if disc is None:
+        return no_heights(subject, kind, column.why_not(subject))
+    below = column.below(upper) if upper in column.sequence else None
+    return heights(disc, kind, between(disc, column.bodies.get(upper), column.bodies.get(below or 0)))
