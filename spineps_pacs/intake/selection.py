@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -27,6 +28,7 @@ NUMBERS = ("EchoTime", "RepetitionTime", "InversionTime", "EchoTrainLength", "Fl
 NAMES = frozenset({*TEXTS, *NUMBERS, "ImageType", "SeriesNumber", "Rows", "Columns", "Slices", "Source"})
 """What an include or exclude expression may ask for."""
 
+_COMPOSING = frozenset({"MPR", "REFORMATTED", "RESAMPLED", "CSA RESAMPLED"})  # how a whole spine is put together
 _COMPOSED = re.compile(r"^(COMPOSED|COMP|COMP_.*|PASTED|STITCHED|MOBIVIEW)$")
 _OTHER_PIXELS = frozenset(
     {"MPR", "REFORMATTED", "CSA MPR", "CSA 3D EDITOR", "CSA RESAMPLED", "VOLUME_RENDERING", "SCREEN SAVE", "RESAMPLED"}
@@ -125,8 +127,8 @@ def mr_image(facts: Facts, _: Limits) -> Check:
 
 
 def _class_name(uid: str) -> str:
-    name = UID(uid).name if UID(uid).is_valid else "an invalid SOP class"
-    return name[:60]
+    known = UID(uid, validation_mode=config.IGNORE)
+    return known.name[:60] if known.is_valid else "an invalid SOP class"
 
 
 def original(facts: Facts, limits: Limits) -> Check:
@@ -142,8 +144,8 @@ def original(facts: Facts, limits: Limits) -> Check:
 def plain_image(facts: Facts, _: Limits) -> Check:
     """No reformatting, projection, subtraction or map."""
     composed = any(_COMPOSED.match(kind) for kind in facts.kinds)
-    found = facts.kinds & (_OTHER_PIXELS - {"MPR"} if composed else _OTHER_PIXELS)
-    found = found | {kind for kind in facts.volumetric if kind in ("SAMPLED", "DISTORTED")}
+    found = facts.kinds & _OTHER_PIXELS | {kind for kind in facts.volumetric if kind in ("SAMPLED", "DISTORTED")}
+    found -= _COMPOSING | {"SAMPLED", "DISTORTED"} if composed else set()
     value = ", ".join(sorted(found)) or "none"
     return Check(not found, value, "no MPR, projection, subtraction or map", f"image type says {value}")
 
@@ -191,7 +193,8 @@ def spin_echo(facts: Facts, _: Limits) -> Check:
     planar = "EP" in said or facts.text("EchoPlanarPulseSequence") == "YES"
     enhanced = facts.text("EchoPulseSequence").upper()
     spin = bool(said & {"SE", "RM"}) or enhanced in ("SPIN", "BOTH")
-    value = "\\".join(sorted(said)) or enhanced or "unknown"
+    train = facts.number("EchoTrainLength")
+    value = ("\\".join(sorted(said)) or enhanced or "unknown") + (f", echo train {train:g}" if train else "")
     fault = f"{value} → {'echo planar' if planar else 'gradient echo'}, not T2w"
     return Check(not planar and (spin or not (said or enhanced)), value, "spin echo", fault)
 
