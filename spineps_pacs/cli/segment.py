@@ -1,0 +1,252 @@
+"""`spineps-pacs segment`: one DICOM series or NIfTI file to masks, report, picture and, for DICOM, standard objects."""
+
+from __future__ import annotations
+
+import gzip
+import json as json_module
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from cyclopts import Parameter
+from numpy.typing import NDArray
+
+from spineps_pacs.cli.chosen import Wanted, engines
+from spineps_pacs.domain.errors import Unusable
+from spineps_pacs.domain.ports import Engines
+from spineps_pacs.domain.report import Report
+from spineps_pacs.domain.series import Series
+from spineps_pacs.domain.volume import Geometry, Volume
+
+if TYPE_CHECKING:
+    from spineps_pacs.analysis.pipeline import AnalysisSettings, Phases
+
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+NIFTI = (".nii", ".nii.gz")
+PHASE_NAMES = {
+    "rebuild": "Read the volume",
+    "segment": "Find structures",
+    "separate": "Tell vertebrae apart",
+    "name": "Name the levels",
+    "measure": "Measure",
+}
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is segmented: the series of a DICOM path, or the volume of a NIfTI file with the file's affine (RAS)."""
+
+    image: Series | Volume
+    affine: NDArray[np.float64] | None = None
+
+
+def segment(
+    path: Path,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="Folder for the results; made if it is missing.")],
+    models: Annotated[Path | None, Parameter(help="Folder of models; without it the embedded ones.")] = None,
+    semantic: Annotated[str, Parameter(help="Name of the semantic model, where the folder holds several.")] = "",
+    instance: Annotated[str, Parameter(help='Name of the instance model; "none" splits along the discs.')] = "",
+    labeling: Annotated[str, Parameter(help='Name of the labelling model; "none" for none.')] = "",
+    mode: Annotated[Literal["corrected", "upstream"], Parameter(help="Mended, or exactly as upstream.")] = "corrected",
+    device: Annotated[str, Parameter(help='"auto", "cpu", "cuda" or "cuda:1".')] = "auto",
+    series: Annotated[str | None, Parameter(help="SeriesInstanceUID, where the path holds several series.")] = None,
+    volume: Annotated[int, Parameter(help="Which volume of the series, from 1; 0 takes the right one.")] = 0,
+    json: Annotated[bool, Parameter(help="The report as JSON on stdout.", negative="")] = False,
+    created: Annotated[datetime | None, Parameter(help="Time written into DICOM objects; now, if not given.")] = None,
+) -> int:
+    """Segment a DICOM series or a NIfTI file.
+
+    Writes structures.nii.gz and instances.nii.gz with SPINEPS ids on the input grid, report.json, levels.csv and
+    preview.png; for DICOM also the SEG and SR objects.
+    """
+    from spineps_pacs.analysis.mode import Mode
+    from spineps_pacs.analysis.pipeline import AnalysisSettings
+
+    source = read(path, series)
+    loaded = engines(Wanted(models, semantic, instance, labeling, mode, device))
+    report = analysed(source, loaded, AnalysisSettings(Mode(mode), volume or None), quiet=json)
+    written = write(results(report, source, created or datetime.now(UTC)), out)
+    if json:
+        print(json_module.dumps(told(report)))
+    else:
+        _summary(report, written, out)
+    return 0
+
+
+def read(path: Path, wanted: str | None = None) -> Source:
+    """A NIfTI file by its name, everything else as DICOM."""
+    if not path.exists():
+        raise Unusable(f"there is nothing at {path}")
+    if path.is_file() and path.name.lower().endswith(NIFTI):
+        return _nifti(path)
+    return Source(_series(path, wanted))
+
+
+def _nifti(path: Path) -> Source:
+    """The file's own axes are kept; its affine runs to R, A, S."""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        image: Any = nibabel.load(path)
+        voxels = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, ImageFileError, gzip.BadGzipFile) as error:
+        raise Unusable(f"{path.name} cannot be read as NIfTI: {error}") from error
+    voxels = voxels[..., 0] if voxels.ndim == 4 and voxels.shape[3] == 1 else voxels
+    if voxels.ndim != 3:
+        raise Unusable(f"{path.name} has {voxels.ndim} dimensions, not 3")
+    affine = np.asarray(image.affine, dtype=np.float64)
+    return Source(volume_of(voxels, affine, ras=True), affine)
+
+
+def volume_of(voxels: NDArray[Any], affine: NDArray[np.floating[Any]], *, ras: bool) -> Volume:
+    """An array with its affine as a Volume, axes as they are; the affine runs to R, A, S, else to L, P, S."""
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) == 0:
+        raise Unusable("the affine is not invertible")
+    whole = RAS @ affine if ras else np.asarray(affine)
+    i, j, k = voxels.shape
+    return Volume(np.ascontiguousarray(voxels), Geometry(whole, (i, j, k)))
+
+
+def _series(path: Path, wanted: str | None) -> Series:
+    """The series that is asked for, else the one that selection takes; several of those are asked about."""
+    from spineps_pacs.cli.inspect import gather
+    from spineps_pacs.intake import scan
+    from spineps_pacs.intake.limits import Limits
+
+    found, unreadable = gather(path)
+    if not found:
+        raise Unusable(unreadable[0][1] if len(unreadable) == 1 else f"{path} holds no DICOM image")
+    able = [it for it in found if wanted in (None, it.series_uid)]
+    if wanted is None and len(able) > 1:
+        able = [it for it in able if it.verdict(Limits()).taken] or able
+    if len(able) != 1:
+        why = (
+            f"there is no series {wanted}" if not able else f"{len(able)} series could be meant, name one with --series"
+        )
+        raise Unusable(why)
+    return Series(able[0].series_uid, tuple(scan.dataset(file) for file in able[0].paths))
+
+
+def analysed(source: Source, loaded: Engines, settings: AnalysisSettings, *, quiet: bool) -> Report:
+    """The analysis, with a bar for each phase on stderr."""
+    from spineps_pacs.analysis.pipeline import analyse, unseen
+
+    if quiet:
+        return analyse(source.image, loaded, settings, unseen, time.perf_counter)
+    with _bars() as phases:
+        return analyse(source.image, loaded, settings, phases, time.perf_counter)
+
+
+@contextmanager
+def _bars() -> Iterator[Phases]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def told(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(PHASE_NAMES.get(phase, phase), total=total)
+            ended = (done, total) == (1, 1)
+            known = progress.tasks[progress.task_ids.index(tasks[phase])].total
+            progress.update(tasks[phase], completed=known if ended else done, total=known if ended else total)
+
+        yield told
+
+
+def told(report: Report) -> dict[str, Any]:
+    """The report as plain values."""
+    from spineps_pacs.encode.side import report_json
+
+    return report_json(report)
+
+
+def results(report: Report, source: Source, created: datetime) -> Files:
+    """All files by name."""
+    from spineps_pacs.encode.picture import preview
+    from spineps_pacs.encode.side import instances_nifti, level_rows, structures_nifti
+
+    files = {
+        "report.json": json_module.dumps(told(report), indent=1).encode(),
+        "levels.csv": level_rows(report).encode(),
+        "preview.png": preview(report),
+    }
+    if source.affine is not None:
+        files["structures.nii.gz"] = _as_nifti(report.structures.labels.astype(np.uint8), source.affine)
+        files["instances.nii.gz"] = _as_nifti(report.instances.labels.astype(np.uint16), source.affine)
+        return files
+    files["structures.nii.gz"] = structures_nifti(report)
+    files["instances.nii.gz"] = instances_nifti(report)
+    if isinstance(source.image, Series):
+        files |= _objects(report, source.image, created)
+    return files
+
+
+def _as_nifti(labels: NDArray[np.generic], affine: NDArray[np.float64]) -> bytes:
+    """Labels on the very grid of the file that was read."""
+    import nibabel
+
+    image = nibabel.Nifti1Image(labels, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    return gzip.compress(image.to_bytes(), mtime=0)
+
+
+def _objects(report: Report, series: Series, created: datetime) -> Files:
+    """SEG, SR and what else belongs to them, verified as the node does."""
+    from importlib.metadata import version
+
+    from spineps_pacs.encode.identity import Origin, identify
+    from spineps_pacs.encode.options import Options
+    from spineps_pacs.encode.results import encode
+    from spineps_pacs.encode.verify import verify_all
+
+    options = Options(version=version("spineps-pacs"))
+    made = encode(report, series, identify(report, series, options, Origin(created)), options)
+    verify_all(made, report, series)
+    counts: dict[str, int] = {}
+    files: Files = {}
+    for result in made:
+        counts[result.kind] = counts.get(result.kind, 0) + 1
+        number = f"-{counts[result.kind]}" if counts[result.kind] > 1 else ""
+        files[f"{result.kind}{number}.dcm"] = result.content
+    return files
+
+
+def write(files: Files, out: Path) -> list[Path]:
+    """Each file beside its place first, then all are renamed: a broken run leaves no half of one."""
+    out.mkdir(parents=True, exist_ok=True)
+    parts = {out / name: out / f".{name}.part" for name in files}
+    try:
+        for target, part in parts.items():
+            part.write_bytes(files[target.name])
+        for target, part in parts.items():
+            part.replace(target)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return list(parts)
+
+
+def _summary(report: Report, written: list[Path], out: Path) -> None:
+    from spineps_pacs.domain.anatomy import VERTEBRAE
+
+    choices = report.levels.choices
+    names = [VERTEBRAE[c.level].name if c.level in VERTEBRAE else str(c.position) for c in choices]
+    print(f"{len(choices)} vertebrae, {report.levels.method}: {', '.join(names)}")
+    for flag in report.flags:
+        print(f"note: {flag.sentence}", file=sys.stderr)
+    print(f"{len(written)} files in {out}")
