@@ -152,7 +152,7 @@ def _body(rng: Rng, habit: _Habit, wishes: Wishes, name: str, sizes: dict[str, f
         height=sizes["height"] * (1 - 0.55 * collapse),
         wedge=body_wedge(position) * (0.3 + 0.7 * curve) + float(rng.normal(0, 0.7)) - broken,
         hollow=(float(hollow[0]), float(hollow[1])),
-        waist=float(rng.uniform(0.05, 0.11)) * (0.5 if position < 8 else 1.0),
+        waist=float(rng.uniform(0.04, 0.09)) * (0.5 if position < 8 else 1.0),
         kidney=float(rng.uniform(0.05, 0.08)),
         taper=thoracic * float(rng.uniform(0.1, 0.22)),
         square=float(rng.uniform(0.25, 0.6)),

@@ -39,7 +39,7 @@ def plates(body: Body, left: Real, posterior: Real) -> tuple[Field, Field]:
 def body_outline(body: Body, at: Local, lip: Field | float = 0.0) -> Field:
     """q of the body's side wall; the plates bound it above and below."""
     waist = 1 - body.waist * np.maximum(0, 1 - (at.up / (body.height / 2)) ** 2)
-    grown = waist * (1 + 0.03 * at.rough) + lip
+    grown = waist * (1 + 0.02 * at.rough) + lip
     half_width = (body.width / 2) * (1 + np.clip(body.taper * at.posterior / (body.depth / 2), -0.3, 0.3))
     across = (at.left / (half_width * grown)) ** 2
     hollow = 1 - (at.posterior > 0) * body.kidney * np.maximum(0, 1 - 2 * across)

@@ -10,10 +10,10 @@ from spineps_pacs.phantom.tissues import Tissue
 
 T2_RANGES: dict[Tissue, tuple[float, float]] = {
     Tissue.AIR: (0.0, 0.01), Tissue.CSF: (0.95, 1.0), Tissue.CORD: (0.3, 0.5), Tissue.GREY: (0.36, 0.56),
-    Tissue.ROOT: (0.3, 0.55), Tissue.MARROW: (0.22, 0.55), Tissue.CORTEX: (0.02, 0.1), Tissue.ENDPLATE: (0.03, 0.13),
-    Tissue.ANNULUS: (0.05, 0.2), Tissue.NUCLEUS: (0.4, 0.78), Tissue.NUCLEUS_DULL: (0.2, 0.42),
+    Tissue.ROOT: (0.3, 0.55), Tissue.MARROW: (0.15, 0.55), Tissue.CORTEX: (0.02, 0.1), Tissue.ENDPLATE: (0.03, 0.13),
+    Tissue.ANNULUS: (0.05, 0.2), Tissue.NUCLEUS: (0.3, 0.78), Tissue.NUCLEUS_DULL: (0.2, 0.42),
     Tissue.NUCLEUS_BLACK: (0.07, 0.2), Tissue.ARCH_MARROW: (0.25, 0.6), Tissue.SACRAL_MARROW: (0.25, 0.6),
-    Tissue.RIB_MARROW: (0.25, 0.55), Tissue.FAT: (0.5, 0.95), Tissue.EPIDURAL_FAT: (0.5, 0.95),
+    Tissue.RIB_MARROW: (0.25, 0.55), Tissue.FAT: (0.35, 0.95), Tissue.EPIDURAL_FAT: (0.35, 0.95),
     Tissue.MUSCLE: (0.08, 0.22), Tissue.MUSCLE_FAT: (0.3, 0.6), Tissue.LIGAMENT: (0.04, 0.16),
     Tissue.JOINT: (0.2, 0.6), Tissue.VEIN: (0.4, 0.75), Tissue.FLOW_VOID: (0.0, 0.06), Tissue.AIRWAY: (0.0, 0.02),
     Tissue.LUNG: (0.01, 0.06), Tissue.HEART: (0.04, 0.2), Tissue.LIVER: (0.1, 0.25), Tissue.BOWEL: (0.2, 0.45),
