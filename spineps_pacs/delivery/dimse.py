@@ -40,6 +40,8 @@ class DimseDestination:
         fitting = _fitting(dataset, syntaxes)
         if fitting is None:
             return Receipt(uid, accepted=False, status=f"refuses {_syntax(dataset).name}")
+        if not association.is_established:
+            raise TryAgain(f"{self._peer.called_ae} hung up")
         answer = association.send_c_store(fitting)
         if "Status" not in answer:
             raise TryAgain(f"{self._peer.called_ae} hung up before it answered")

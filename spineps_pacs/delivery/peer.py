@@ -59,11 +59,17 @@ class Peer:
             raise TryAgain(f"{self.called_ae} cannot be reached: {type(error).__name__}") from error
         if not association.is_established:
             refused = association.is_rejected
+            _close(association)
             raise TryAgain(f"{self.called_ae} {'refuses our association' if refused else 'cannot be reached'}")
         try:
             yield association
         finally:
             if association.is_established:
                 association.release()
-            else:
-                association.abort()
+            _close(association)
+
+
+def _close(association: Association) -> None:
+    """Frees the socket, also when the peer has cut the connection."""
+    if association.dul.socket is not None:
+        association.dul.socket.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pydicom import dcmread
@@ -137,7 +137,8 @@ class Stages:
             except TryAgain as reason:
                 return self._deliver_later(work, str(reason))
             self._say(work, State.DELIVERED)
-        return (Work(CONFIRM, job.id, work.turn, work.destination, priority=work.priority),)
+        # the count of attempts goes on, so that what is sent once more is confirmed once more
+        return (replace(work, stage=CONFIRM, delay_s=0.0),)
 
     def confirm(self, work: Work) -> tuple[Work, ...]:
         """Does the destination keep what it accepted? What it does not is sent once more."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from samples import content_of, series_of, slice_of, write
+from twins import DictDatasets
+
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.storage.datasets import DatasetFolder
-from twins import DictDatasets
 
 Make = Callable[[Path], DatasetFolder | DictDatasets]
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from twins import DictRecords
 
 from contract.conftest import Clock
 from spineps_pacs.domain.errors import Cancelled
@@ -15,7 +16,6 @@ from spineps_pacs.domain.job import Finding, Job, Sending, State, Verdict
 from spineps_pacs.domain.ports import Receipt
 from spineps_pacs.storage.records import SqlRecords
 from spineps_pacs.storage.tables import open_database, sqlite_url
-from twins import DictRecords
 
 Records = SqlRecords | DictRecords
 
@@ -134,9 +134,7 @@ def test_the_turn_of_an_unknown_job(records: Records) -> None:
         (State.DELIVERING, State.CONFIRMED, State.DELIVERING),
     ],
 )
-def test_a_jobs_state_follows_from_its_sendings(
-    records: Records, first: State, second: State, together: State
-) -> None:
+def test_a_jobs_state_follows_from_its_sendings(records: Records, first: State, second: State, together: State) -> None:
     """Delivered when all are, dead when one is and none is under way."""
     delivering(records, "a", "b")
     records.sending("j", 0, Sending("a", State.DELIVERING))

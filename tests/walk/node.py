@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from samples import stand_in
+
 from spineps_pacs.delivery.rules import Routing, Rule
 from spineps_pacs.domain.job import Finding, Job, State, Verdict
 from spineps_pacs.domain.ports import Destination, Produce
@@ -21,6 +24,8 @@ from spineps_pacs.storage.records import SqlRecords
 from spineps_pacs.storage.tables import open_database, sqlite_url
 from spineps_pacs.workflow import stages
 from spineps_pacs.workflow.chain import DbosChain, Engine, Executor, Store
+from spineps_pacs.workflow.leases import Leases, Reaper
+from spineps_pacs.workflow.loops import Loop
 from spineps_pacs.workflow.stages import Parts, Stages
 from spineps_pacs.workflow.work import Retries
 
@@ -45,21 +50,51 @@ def eventually(happened: Callable[[], bool], timeout_s: float = 60.0) -> bool:
     return happened()
 
 
+@dataclass(frozen=True)
+class Ground:
+    """Where a node stands: its data folder, its database, and what its parts are wrapped in."""
+
+    data: Path
+    url: str = ""
+    lease_s: float = 60.0
+    wrap: Callable[[str, Any], Any] = lambda _name, part: part
+
+    @property
+    def database(self) -> str:
+        """The address of the database."""
+        return self.url or sqlite_url(self.data / "node.sqlite")
+
+    def records(self, engine: Any) -> SqlRecords:
+        """The records, wrapped."""
+        records = SqlRecords(engine, lambda uid: hashlib.sha256(uid.encode()).hexdigest()[:32])
+        return self.wrap("records", records)  # type: ignore[no-any-return]
+
+    def store(self, *destinations: str) -> Store:
+        """The chain's store, looked at often."""
+        return Store(self.database, destinations or ("pacs",), poll_s=0.05)
+
+
 class Front:
     """The receiving half."""
 
-    def __init__(self, data: Path, patience: Patience = AT_ONCE, guests: GuestList | None = None) -> None:
-        self.database = open_database(sqlite_url(data / "node.sqlite"))
-        self.store = Store(sqlite_url(data / "node.sqlite"), ("pacs",), poll_s=0.05)
-        self.store.prepare()
-        self.records = SqlRecords(self.database, lambda uid: hashlib.sha256(uid.encode()).hexdigest()[:32])
-        self.inbox = DatasetFolder(data / "inbox")
-        self.chain = DbosChain(self.store, self.records)
-        desk = Desk(self.inbox, Marks(data / "marks"), self.records, self.chain)
+    def __init__(self, ground: Ground | Path, patience: Patience = AT_ONCE, guests: GuestList | None = None) -> None:
+        ground = ground if isinstance(ground, Ground) else Ground(ground)
+        self.database = open_database(ground.database)
+        store = ground.store()
+        store.prepare()
+        self.records = ground.records(self.database)
+        self.inbox = DatasetFolder(ground.data / "inbox")
+        self.chain = DbosChain(store, self.records)
+        inbox, notes = ground.wrap("inbox", self.inbox), ground.wrap("notes", Marks(ground.data / "marks"))
+        desk = Desk(inbox, notes, self.records, ground.wrap("chain", self.chain))
         self.reception = Reception(desk, recipe="test", salt=b"salt", patience=lambda: patience)
         limits = Limits(guests or GuestList(open_house=True))
-        self.dicom = DicomPort(self.reception, Port(), lambda: limits, lambda: True, lambda *a, **k: None)
+        self.told: list[str] = []
+        self.dicom = DicomPort(self.reception, Port(), lambda: limits, lambda: True, self._told)
         self.port = self.dicom.open(self.inbox.staging)
+
+    def _told(self, text: str, **_keys: object) -> None:
+        self.told.append(text)
 
     def jobs(self) -> list[Job]:
         """A sweep, and then every job there is."""
@@ -86,32 +121,55 @@ class Front:
 class Back:
     """The working half."""
 
-    def __init__(self, data: Path, destinations: Mapping[str, Destination], produce: Produce = stand_in) -> None:
-        self.database = open_database(sqlite_url(data / "node.sqlite"))
-        records = SqlRecords(self.database, lambda uid: hashlib.sha256(uid.encode()).hexdigest()[:32])
+    def __init__(
+        self,
+        ground: Ground | Path,
+        destinations: Mapping[str, Destination],
+        produce: Produce = stand_in,
+        executor: str = "test:0",
+    ) -> None:
+        ground = ground if isinstance(ground, Ground) else Ground(ground)
+        self.database = open_database(ground.database)
+        records = ground.records(self.database)
         parts = Parts(
-            inbox=DatasetFolder(data / "inbox"),
-            outbox=DatasetFolder(data / "outbox"),
+            inbox=ground.wrap("inbox", DatasetFolder(ground.data / "inbox")),
+            outbox=ground.wrap("outbox", DatasetFolder(ground.data / "outbox")),
             records=records,
             judge=judge,
             produce=produce,
             rules=Routing([Rule(name) for name in destinations]),
-            destinations=destinations,
+            destinations={name: ground.wrap("destination", part) for name, part in destinations.items()},
         )
         self.faults: list[BaseException] = []
-        self.stages = Stages(parts, QUICK, self._log)
-        store = Store(sqlite_url(data / "node.sqlite"), tuple(destinations), poll_s=0.05)
+        stages = Stages(parts, QUICK, self._log)
+        store = ground.store(*destinations)
         store.prepare()
-        self.executor = Executor("test:0", data / "locks")
-        self.engine = Engine(store, self.executor.name, self.stages.run)
+        self.executor = Executor(executor, ground.data / "locks")
+        self.chain = DbosChain(store, records)
+        leases = Leases(self.database)
+        reaper = Reaper(leases, self.chain, records, ground.lease_s)
+        self.engine = Engine(store, self.executor.name, ground.wrap("stages", stages).run)
         self.engine.start()
+        self.loops = [
+            Loop("lease", ground.lease_s / 8, lambda: leases.beat(executor), self._fault),
+            Loop("reaper", ground.lease_s / 8, reaper.step, self._fault),
+            Loop("revive", ground.lease_s / 2, reaper.revive, self._fault),
+        ]
+        for loop in self.loops:
+            loop.start()
 
     def _log(self, text: str, work: object, error: BaseException | None) -> None:
         if error is not None:
             self.faults.append(error)
 
-    def close(self, grace_s: int = 5) -> None:
+    def _fault(self, name: str, error: BaseException) -> None:
+        self.faults.append(error)
+
+    def close(self, grace_s: int = 0) -> None:
         """Stops working."""
+        for loop in self.loops:
+            loop.stop()
         self.engine.stop(grace_s)
+        self.chain.close()
         self.executor.release()
         self.database.dispose()

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
@@ -21,12 +22,28 @@ def send(
     """Sends as a scanner would; gives the status of each image, -1 where no answer came."""
     due = list(datasets)
     ae = AE(calling)
+    ae.dimse_timeout = 5.0  # a receiver that died is noticed no sooner
     association = ae.associate("127.0.0.1", port, contexts=contexts_for(due), ae_title=called, **tls)
     if not association.is_established:
+        hang_up(association)
         return [-2 if association.is_rejected else -1] * len(due)
-    statuses = [int(association.send_c_store(ds).get("Status", -1)) for ds in due]
-    association.release()
+    statuses = [_store(association, ds) for ds in due]
+    hang_up(association)
     return statuses
+
+
+def hang_up(association: Association) -> None:
+    """Ends an association, also one that the other side has cut."""
+    if association.is_established:
+        association.release()
+    if association.dul.socket is not None:
+        association.dul.socket.close()
+
+
+def _store(association: Association, ds: Dataset) -> int:
+    if not association.is_established:
+        return -1
+    return int(association.send_c_store(ds).get("Status", -1))
 
 
 def echo(port: int, calling: str = "MR1", called: str = "SPINEPS", **tls: Any) -> int:
@@ -35,9 +52,10 @@ def echo(port: int, calling: str = "MR1", called: str = "SPINEPS", **tls: Any) -
         "127.0.0.1", port, contexts=[build_context(Verification)], ae_title=called, **tls
     )
     if not association.is_established:
+        hang_up(association)
         return -1
     status = int(association.send_c_echo().get("Status", -1))
-    association.release()
+    hang_up(association)
     return status
 
 
@@ -47,7 +65,7 @@ class FakePacs:
     def __init__(self) -> None:
         self.kept: list[Dataset] = []
         self.arrivals: queue.Queue[Dataset] = queue.Queue()
-        self.answer: Callable[[Dataset], int] = lambda ds: 0x0000
+        self.answer: Callable[[Dataset], int] = lambda _: 0x0000
         self.hangs_up = False
         self._lock = threading.Lock()
         self._ae = AE("PACS")

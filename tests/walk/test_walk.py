@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from samples import SEG, SR, series_of, stand_in, uid
 
-from samples import SEG, SR, series_of, uid
 from spineps_pacs.delivery.dimse import DimseDestination
 from spineps_pacs.delivery.peer import Peer
 from spineps_pacs.domain.job import State
+from spineps_pacs.domain.ports import Result, Watch
+from spineps_pacs.domain.series import Series
 from walk.node import Back, Front
 from walk.peers import FakePacs, send
 
@@ -105,12 +107,10 @@ def test_a_restart_in_the_middle_loses_nothing(tmp_path: Path, pacs: FakePacs) -
 def test_an_outage_of_the_pacs_repeats_no_computing(tmp_path: Path, front: Front, pacs: FakePacs) -> None:
     """While the PACS refuses, the delivery is tried again; the analysis is not, and nothing arrives twice."""
     refusals = iter([0xA700, 0xA700, 0xA700])
-    pacs.answer = lambda ds: next(refusals, 0x0000)
+    pacs.answer = lambda _: next(refusals, 0x0000)
     analyses: list[str] = []
 
-    def counting(series, watch):  # type: ignore[no-untyped-def]
-        from samples import stand_in
-
+    def counting(series: Series, watch: Watch) -> list[Result]:
         analyses.append(series.series_uid)
         return stand_in(series, watch)
 
