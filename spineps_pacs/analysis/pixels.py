@@ -27,8 +27,8 @@ from spineps_pacs.domain.errors import Unusable
 
 Stored = NDArray[Any]
 
-LARGEST_BYTES = 1 << 30
-"""No image of a spine comes near one GiB; a header that claims more is wrong or hostile."""
+LARGEST_BYTES = 1 << 28
+"""One image of 256 MiB: a header that claims more is wrong or hostile."""
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _DECODERS = {RLELossless: "pydicom", JPEGLSLossless: "gdcm", JPEGLSNearLossless: "gdcm"}

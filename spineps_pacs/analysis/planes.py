@@ -27,6 +27,7 @@ MARKS = (
     "time point",
     "cardiac phase",
     "acquisition",
+    "instance",
 )
 """What may tell two images of one place apart, in the order in which it is asked."""
 
@@ -203,10 +204,16 @@ def _marks(dataset: Dataset, groups: Groups) -> dict[str, Hashable]:
         "cardiac phase": groups.number("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
         or number(dataset, "TriggerTime"),
         "acquisition": groups.number(content, "FrameAcquisitionNumber") or number(dataset, "AcquisitionNumber"),
+        "instance": number(dataset, "InstanceNumber") if _holds_several(dataset) else None,
     }
     for index, value in enumerate(groups.numbers(content, "DimensionIndexValues")):
         marks[f"dimension {index + 1}"] = value
     return {name: value for name, value in marks.items() if value not in (None, "", ())}
+
+
+def _holds_several(dataset: Dataset) -> bool:
+    """True for files of many slices, which are often a volume each."""
+    return is_mosaic(dataset) or "PerFrameFunctionalGroupsSequence" in dataset
 
 
 def echo_time(groups: Groups) -> float | None:

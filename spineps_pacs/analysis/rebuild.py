@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from spineps_pacs.analysis.pixels import LARGEST_BYTES, Decoder
+from spineps_pacs.analysis.pixels import Decoder
 from spineps_pacs.analysis.planes import Plane, pixel_digest, planes
 from spineps_pacs.analysis.stacks import Stack, affine, stacks
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.series import Series
 from spineps_pacs.domain.volume import Frame, Geometry, Volume
+
+LARGEST_VOXELS = 1 << 27
+"""512 x 512 x 512: no spine is larger, and a volume of real values stays below 2 GB while it is put together."""
 
 LONGEST_T2_ECHO_MS = 250.0
 """Echoes beyond this are for fluid alone (myelography), not for the tissue of a T2-weighted spine."""
@@ -60,15 +63,18 @@ def found_in(every: Iterable[Plane]) -> tuple[FoundVolume, ...]:
 
 
 def choose(found: Sequence[FoundVolume], wanted: int | None = None) -> FoundVolume:
-    """By number; else sagittal before others, magnitude before others, then the longest plausible T2 echo."""
+    """By number; else by plane, component and size, then the longest plausible T2 echo."""
     if not found:
         raise Unusable("the series holds no image")
     if wanted is not None:
         if not 1 <= wanted <= len(found):
             raise Unusable(f"there is no volume {wanted}: the series has {len(found)}")
         return found[wanted - 1]
-    best = max(found, key=_rank)
-    rivals = [it for it in found if it is not best and not it.reason and _rank(it)[:-2] == _rank(best)[:-2]]
+    ranks = {it.number: _rank(it, found) for it in found}
+    best = max(found, key=lambda it: ranks[it.number])
+    rivals = [
+        it for it in found if it is not best and not it.reason and ranks[it.number][:-2] == ranks[best.number][:-2]
+    ]
     if not rivals or best.reason:
         return best
     note = f"volume {best.number} of {len(found)} was chosen ({best.role}); {len(rivals)} others are as plausible"
@@ -82,7 +88,7 @@ def load(found: FoundVolume, dataset: Callable[[int], Dataset], *, fill_missing:
     if found.reason and not fills:
         raise Unusable(found.reason)
     rows, columns = stack.planes[0].shape
-    if len(stack.planes) * rows * columns * 2 > LARGEST_BYTES:
+    if len(stack.planes) * rows * columns > LARGEST_VOXELS:
         raise Unusable(f"{len(stack.planes)} slices of {rows} x {columns} pixels are more than a volume may take")
     voxels = _voxels(stack, dataset)
     notes = stack.notes
@@ -168,20 +174,23 @@ def plane_name(stack: Stack) -> tuple[str, float]:
     return ("sagittal", "coronal", "axial")[axis], float(np.degrees(np.arccos(min(cosines[axis], 1.0))))
 
 
-def _rank(found: FoundVolume) -> tuple[float, ...]:
+def _rank(found: FoundVolume, among: Sequence[FoundVolume]) -> tuple[float, ...]:
     """Higher is better. The last two only break ties: more slices, then the first listed."""
     stack = found.stack
     if any(plane.flaw for plane in stack.planes):
-        return (-1.0, 0.0, 0.0, 0.0, 0.0, float(-found.number))
+        return (-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, float(-found.number))
+    plane = plane_name(stack)[0]
+    most = max(it.shape[0] for it in among if not it.stack.planes[0].flaw and plane_name(it.stack)[0] == plane)
     echo = found.echo_time_ms or 0.0
-    b_values = [plane.marks.get("b-value") for plane in stack.planes]
+    b_values = [it.marks.get("b-value") for it in stack.planes]
     weighted = max((float(value) for value in b_values if isinstance(value, float)), default=0.0)
     return (
-        float(plane_name(stack)[0] == "sagittal"),
-        float(not any(_is_complex_part(plane) for plane in stack.planes)),
+        float(plane == "sagittal"),
+        float(not any(_is_complex_part(it) for it in stack.planes)),
+        float(found.shape[0] * 2 >= most),
         -weighted,
         echo if echo <= LONGEST_T2_ECHO_MS else -echo,
-        float(len(stack.planes)),
+        float(found.shape[0]),
         float(-found.number),
     )
 

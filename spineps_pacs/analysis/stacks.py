@@ -36,6 +36,7 @@ STATION_MM = 10.0
 _ALWAYS = ("stack", "echo time", "echo number", "component", "image type")
 
 
+_BY_VOLUME = ("time point", "acquisition", "instance")
 _SURELY_EVEN = 3  # two slices are always evenly spaced
 
 
@@ -270,7 +271,7 @@ def _mended(stack: Stack) -> list[Stack]:
     """Uneven slices that are several even stacks under different marks: those stacks; else the refused one."""
     if not stack.reason:
         return [stack]
-    for name in _ALWAYS:
+    for name in _ALWAYS + _BY_VOLUME:
         parts = _split(stack.planes, name)
         if len(parts) > 1 and min(map(len, parts.values())) >= _SURELY_EVEN:
             split = [Stack(tuple(part), marks={**stack.marks, name: value}) for value, part in parts.items()]

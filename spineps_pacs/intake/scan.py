@@ -49,7 +49,15 @@ def files(root: Path) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders.sort()
-        yield from (path for name in sorted(names) if (path := Path(folder) / name).is_file())
+        yield from (path for name in sorted(names) if _regular(path := Path(folder) / name))
+
+
+def _regular(path: Path) -> bool:
+    """True for files, also behind links; what may not be asked is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def header(path: Path) -> Dataset:

@@ -427,3 +427,20 @@ def test_frames_without_groups_lie_at_their_offsets_or_are_refused() -> None:
     sign = np.sign(normal @ affine[:3, 0])
     dataset.GridFrameOffsetVector = [str(4.0 * at * sign) for at in range(7)]
     assert made.differs(rebuild(made.gathered([dataset]))) == 0
+
+
+def test_a_reference_slice_with_a_longer_echo_is_not_chosen() -> None:
+    """A single sagittal slice of another matrix and a longer echo does not outdo the stack."""
+    stray = made.series(*made.grid((1, 32, 32)), EchoTime="180", SOPInstanceUID=f"{made.ROOT}.8")
+    assert rebuild(made.gathered([*stray, *base()])).voxels.shape == (7, 16, 12)
+
+
+def test_volumes_that_moved_a_little_between_time_points_are_told_apart() -> None:
+    """A scanner that follows the head shifts each time point by a fraction of a slice."""
+    affine, shape = made.grid()
+    late = affine.copy()
+    late[:3, 3] += 0.4
+    moved = made.series(late, shape, seed=1, AcquisitionNumber=2)
+    series = made.gathered(made.series(affine, shape) + moved)
+    assert len(volumes(series)) == 2
+    assert [made.differs(rebuild(series, number), seed=number - 1) for number in (1, 2)] == [0, 0]

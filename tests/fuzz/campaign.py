@@ -11,13 +11,16 @@ import resource
 import sys
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import made_dicom as made
+
 from fuzz.mutations import broken
-from spineps_pacs.analysis.planes import planes
+from spineps_pacs.analysis.planes import Plane, planes
 from spineps_pacs.analysis.rebuild import choose, found_in, load
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.intake import scan
@@ -27,14 +30,22 @@ from spineps_pacs.intake.limits import Limits
 from spineps_pacs.intake.selection import judge_facts
 
 
+@cache
+def siblings() -> tuple[Plane, ...]:
+    """Planes of sound slices, beside which a broken one may stand."""
+    datasets = made.series(*made.grid((4, 48, 40)))[1:]
+    return tuple(plane for at, dataset in enumerate(datasets) for plane in planes(dataset, at + 1))
+
+
 def read(path: Path) -> str:
-    """Everything that is done with a file; "read", or "refused"."""
+    """Everything that is done with a file, alone and in a series; "read", or "refused"."""
     try:
         header = scan.header(path)
         facts = combine([sample(header)])
         assert Facts.from_json(facts.to_json()) == facts
         assert judge_facts(facts, Limits()).findings
         found = found_in(planes(header))
+        assert found_in((*siblings(), *planes(header)))
         whole = scan.dataset(path)
         volume = load(choose(found), lambda _: whole)
     except Unusable as refusal:
