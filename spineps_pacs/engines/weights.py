@@ -83,7 +83,7 @@ def choose(models: Iterable[Model], kind: str, wanted: str | None = None) -> Mod
     """The model of a kind: by folder name or published name (t2w, instance, ...); without a name the only one."""
     able = [m for m in models if m.kind == kind]
     if wanted is not None:
-        able = [m for m in able if _answers(m.name, wanted.lower())]
+        able = [m for m in able if answers(m.name, wanted.lower())]
     if len(able) == 1:
         return able[0]
     what = f"{kind} model" + (f" named {wanted}" if wanted else "")
@@ -91,7 +91,8 @@ def choose(models: Iterable[Model], kind: str, wanted: str | None = None) -> Mod
     raise ModelError(f"several folders fit, say which: {found}" if able else f"no {what} was found")
 
 
-def _answers(name: str, wanted: str) -> bool:
+def answers(name: str, wanted: str) -> bool:
+    """True when a folder's name (lower case) is what a published name or a folder's name asks for."""
     start = _SHORT_NAMES.get(wanted.removesuffix("_semantic"), wanted)
     return name in {wanted, start} or name.startswith(f"{start}_v")
 
@@ -122,23 +123,40 @@ def checksums(folder: Path, files: Iterable[Path] | None = None) -> dict[str, st
     return {p.relative_to(folder).as_posix(): sha256(p) for p in (files if files is not None else files_of(folder))}
 
 
-def read_lock(root: Path) -> dict[str, dict[str, str]]:
-    """Folder name to (file name to SHA-256), as recorded beside the models; empty without a record."""
+@dataclass(frozen=True)
+class Record:
+    """What was recorded beside the models: files of folders, and archives that were downloaded, with their SHA-256."""
+
+    models: Mapping[str, Mapping[str, str]]
+    archives: Mapping[str, str]
+
+
+def read_record(root: Path) -> Record:
+    """The record of a models folder; empty without one."""
     path = root / LOCK
     if not path.exists():
-        return {}
+        return Record({}, {})
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))["models"]
-        return {str(name): {str(f): str(d) for f, d in files.items()} for name, files in content.items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        models = {str(name): {str(f): str(d) for f, d in files.items()} for name, files in content["models"].items()}
+        return Record(models, {str(name): str(d) for name, d in content.get("archives", {}).items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is damaged; remove it to record the checksums anew") from error
 
 
-def write_lock(root: Path, models: Mapping[str, Mapping[str, str]]) -> None:
+def write_record(root: Path, record: Record) -> None:
     """Replaces the record, whole or not at all."""
-    new = root / f".{LOCK}.new"
-    new.write_text(json.dumps({"models": models}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    content = {"models": dict(record.models), "archives": dict(record.archives)}
+    new = root / f".{LOCK}.{os.getpid()}"
+    new.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(new, root / LOCK)  # noqa: PTH105 - one rename, which cannot be half done
+
+
+def record_folder(root: Path, folder: Path) -> None:
+    """Records all files of one model folder."""
+    record = read_record(root)
+    models = {**record.models, folder.relative_to(root).as_posix(): checksums(folder)}
+    write_record(root, Record(models, record.archives))
 
 
 def differences(recorded: Mapping[str, str], found: Mapping[str, str], whole: bool = True) -> tuple[str, ...]:
@@ -156,11 +174,10 @@ def hold_to_record(model: Model, root: Path, used: Mapping[str, str]) -> None:
     """
     if root == embedded_folder():
         return
-    lock = read_lock(root)
-    name = model.folder.relative_to(root).as_posix()
-    if name in lock:
-        found = differences(lock[name], used, whole=False)
+    recorded = read_record(root).models.get(model.folder.relative_to(root).as_posix())
+    if recorded is not None:
+        found = differences(recorded, used, whole=False)
         if found:
             raise ModelError(f"the model {model.name} is not as it was recorded: {'; '.join(found)}")
     elif os.access(root, os.W_OK):
-        write_lock(root, {**lock, name: checksums(model.folder)})
+        record_folder(root, model.folder)

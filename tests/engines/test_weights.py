@@ -180,7 +180,7 @@ def test_the_first_use_is_recorded_and_compared_ever_after(tmp_path: Path) -> No
     (model.folder / "fold_0.bin").write_bytes(b"one")
     used = weights.checksums(model.folder, [model.folder / "fold_0.bin"])
     weights.hold_to_record(model, root, used)
-    assert set(weights.read_lock(root)["T2w_semantic_v1.0.9"]) == {"inference_config.json", "fold_0.bin"}
+    assert set(weights.read_record(root).models["T2w_semantic_v1.0.9"]) == {"inference_config.json", "fold_0.bin"}
     assert all(p.name != weights.LOCK for p in weights.files_of(root))
     weights.hold_to_record(model, root, used)
     (model.folder / "fold_0.bin").write_bytes(b"two")
@@ -188,7 +188,7 @@ def test_the_first_use_is_recorded_and_compared_ever_after(tmp_path: Path) -> No
         weights.hold_to_record(model, root, weights.checksums(model.folder, [model.folder / "fold_0.bin"]))
     (root / weights.LOCK).write_text("{")
     with pytest.raises(ModelError, match="damaged"):
-        weights.read_lock(root)
+        weights.read_record(root)
 
 
 def test_differences_are_named() -> None:

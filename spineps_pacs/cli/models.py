@@ -1,0 +1,145 @@
+"""`models`: which models are there, installing published ones, holding them to their checksums, removing them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from spineps_pacs.domain.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from spineps_pacs.engines.releases import Release
+    from spineps_pacs.engines.weights import Model
+    from spineps_pacs.settings import Settings
+
+Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file of the node.")]
+Folder = Annotated[Path | None, Parameter(name="--models", help="The models folder, instead of the configured one.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Write JSON, for machines.")]
+Archive = Annotated[Path | None, Parameter(name="--from", help="Install from this zip file instead of the network.")]
+
+VARIABLE = "SPINEPS_SEGMENTOR_MODELS"
+"""Where SPINEPS itself looks for its models."""
+
+models = App(name="models", help="List, install, verify and remove models.")
+
+
+@models.command(name="list")
+def list_models(config: Config = None, *, folder: Folder = None, as_json: Json = False) -> int:
+    """The models that are installed, and those that could be."""
+    from spineps_pacs.engines.releases import RELEASES
+    from spineps_pacs.engines.weights import find_models
+
+    root = models_folder(config, folder)
+    found, faults = find_models(root) if root.is_dir() else ((), ())
+    absent = [r for r in RELEASES if r.folder.lower() not in {m.name for m in found}]
+    if as_json:
+        rows = [{"name": m.name, "kind": m.kind, "version": m.version, "folder": str(m.folder)} for m in found]
+        print(
+            json.dumps({"folder": str(root), "models": rows, "faults": faults, "published": [r.name for r in absent]})
+        )
+        return 0
+    print(f"models in {root}:" if found else f"no models in {root}")
+    for model in found:
+        print(f"  {model.name:<32} {model.kind:<9} {model.version:<8} {model.config.log_name}")
+        print("".join(f"    {warning}\n" for warning in model.config.warnings), end="")
+    print("".join(f"  not usable: {fault}\n" for fault in faults), end="")
+    if absent:
+        print("not installed (spineps-pacs models install NAME):")
+        print("".join(f"  {r.name:<32} {r.kind:<9} {r.tag}\n" for r in absent), end="")
+    return 0
+
+
+@models.command
+def install(*names: str, config: Config = None, folder: Folder = None, archive: Archive = None) -> int:
+    """Install published models by name (t2w, instance, t2w_labeling, ...), or one from a zip file.
+
+    Without a name the three that a node for sagittal T2w needs are installed.
+    """
+    from spineps_pacs.engines.install import install_file
+    from spineps_pacs.engines.releases import FOR_T2W, release
+
+    root = models_folder(config, folder)
+    if archive is not None:
+        if len(names) > 1:
+            raise ModelError(f"one archive holds one model, {len(names)} were named")
+        _told(install_file(archive, root, release(names[0]) if names else None))
+        return 0
+    for wanted in [release(name) for name in names or FOR_T2W]:
+        _told(_downloaded(wanted, root, release_address(config)))
+    return 0
+
+
+@models.command
+def verify(config: Config = None, *, folder: Folder = None) -> int:
+    """Compare every model with the checksums that were recorded for it; those without any are recorded now."""
+    from spineps_pacs.engines.install import verify as compare
+
+    answer = compare(models_folder(config, folder))
+    for name, found in sorted(answer.items()):
+        print(f"{name}: as recorded" if not found else "".join(f"{name}: {text}\n" for text in found).rstrip())
+    return int(any(answer.values()))
+
+
+@models.command
+def remove(name: str, config: Config = None, *, folder: Folder = None) -> int:
+    """Delete one model."""
+    from spineps_pacs.engines.install import remove as delete
+    from spineps_pacs.engines.weights import answers, find_models
+
+    root = models_folder(config, folder)
+    able = [model for model in find_models(root)[0] if answers(model.name, name.lower())]
+    if len(able) != 1:
+        found = ", ".join(model.name for model in able) or "none"
+        raise ModelError(f"{name} must name one installed model; it names {found}")
+    delete(root, able[0])
+    print(f"removed {able[0].name}")
+    return 0
+
+
+def models_folder(config: Path | None, folder: Path | None) -> Path:
+    """The folder given, else the configured one, else SPINEPS's own variable."""
+    if folder is not None:
+        return folder
+    configured = _configured(config)
+    if configured is not None and configured.models.folder is not None:
+        return configured.models.folder
+    named = os.environ.get(VARIABLE)
+    if not named:
+        raise SettingsError(f"say where the models are: --models, models.folder in the configuration, or {VARIABLE}")
+    return Path(named)
+
+
+def release_address(config: Path | None) -> str:
+    """The address below which releases lie."""
+    from spineps_pacs.engines.releases import BASE_ADDRESS
+
+    configured = _configured(config)
+    return configured.models.release_address if configured is not None else BASE_ADDRESS
+
+
+def _configured(config: Path | None) -> Settings | None:
+    if config is None:
+        return None
+    from spineps_pacs.settings import load
+
+    return load(config)
+
+
+def _downloaded(wanted: Release, root: Path, base: str) -> Model:
+    """Installs one release with a bar that shows how far it is."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from spineps_pacs.engines.install import install as fetch
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(wanted.archive, total=None)
+        return fetch(wanted, root, base, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _told(model: Model) -> None:
+    print(f"installed {model.name} ({model.kind}) in {model.folder}")
