@@ -19,7 +19,7 @@ from spineps_pacs import logs, settings
 from spineps_pacs.delivery.rules import Routing, Rule
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.domain.job import Verdict
-from spineps_pacs.domain.ports import Confirmation, Destination, Engines, Produce, Result, Watch
+from spineps_pacs.domain.ports import Confirmation, Destination, Engines, Phases, Produce, Result
 from spineps_pacs.domain.series import Series, fingerprint
 from spineps_pacs.intake.commitment import CallBack, Commitment
 from spineps_pacs.intake.dimse import DicomPort, Limits, Port
@@ -226,15 +226,21 @@ def load_engines(current: Settings) -> Engines:
         from spineps_pacs.engines.phantom import PhantomEngines
 
         return PhantomEngines.from_folder(folder)
-    options = EngineOptions(wanted.mode, wanted.device, wanted.mirroring, wanted.step_size)
-    models, _ = weights.find_models(folder)
-    labeling = None if wanted.labeling == "none" else weights.choose(models, "labeling", wanted.labeling or None).folder
+    models, faults = weights.find_models(folder)
+    if not models:
+        raise SettingsError(faults[0] if faults else f"{folder} holds no model")
+
+    def optional(kind: str, name: str) -> Path | None:
+        if name == "none" or (not name and all(model.kind != kind for model in models)):
+            return None
+        return weights.choose(models, kind, name or None).folder
+
     return load.load_engines(
         weights.choose(models, "semantic", wanted.semantic or None).folder,
-        weights.choose(models, "instance", wanted.instance or None).folder,
-        labeling,
-        options,
-        folder,
+        optional("instance", wanted.instance),
+        optional("labeling", wanted.labeling),
+        EngineOptions(wanted.mode, wanted.device, wanted.mirroring, wanted.step_size),
+        wanted.folder,
     )
 
 
@@ -242,15 +248,17 @@ def produce(live: Live, records: SqlRecords) -> Produce:
     """Analysis and encoding as one function; the networks are loaded when the first series comes."""
     loaded: list[Engines] = []
 
-    def produced(series: Series, watch: Watch) -> list[Result]:
+    def produced(series: Series, phases: Phases) -> list[Result]:
         from spineps_pacs.analysis.pipeline import analyse
         from spineps_pacs.encode.identity import Origin, identify
         from spineps_pacs.encode.results import encode
         from spineps_pacs.encode.verify import verify_all
 
         if not loaded:
+            phases("load", 0, 1)
             loaded.append(load_engines(live()))
-        report = analyse(series, loaded[0], watch)
+        report = analyse(series, loaded[0], analysis_settings(live()), of_the_whole(phases), time.monotonic)
+        phases("encode", 99, 100)
         options = encode_options(live())
         origin = Origin(first_seen(records, series), recipe(live()))
         results = encode(report, series, identify(report, series, options, origin), options)
@@ -258,6 +266,24 @@ def produce(live: Live, records: SqlRecords) -> Produce:
         return list(results)
 
     return produced
+
+
+def of_the_whole(phases: Phases) -> Phases:
+    """What the analysis tells of each phase, as shares of all of them."""
+    from spineps_pacs.analysis.pipeline import overall
+
+    def told(phase: str, done: int, total: int) -> None:
+        overall(lambda part, whole: phases(phase, part, whole))(phase, done, total)
+
+    return told
+
+
+def analysis_settings(current: Settings) -> Any:
+    """What the site chooses about the analysis."""
+    from spineps_pacs.analysis.mode import Mode
+    from spineps_pacs.analysis.pipeline import AnalysisSettings
+
+    return AnalysisSettings(mode=Mode(current.models.mode), fill_missing=current.selection.fill_missing_slice)
 
 
 def first_seen(records: SqlRecords, series: Series) -> datetime:
@@ -380,16 +406,19 @@ def back(live: Live, slot: int) -> Half:
     retirement = Retirement(
         Kept(common.inbox, common.outbox, common.notes), common.records, lambda: live().node.keep_hours
     )
-    keep = lambda: time.time() - live().queue.keep_finished_days * DAY_S  # noqa: E731
     half.loop(Loop("lease", now.lease_s / 4, lambda: leases.beat(executor.name), trouble))
     half.add(lambda: None, stages.put_down)
     half.add(engine.start, lambda: engine.stop(GRACE_S))
     half.loop(Loop("reaper", now.lease_s / 4, reaper.step, trouble))
     half.loop(Loop("revive", now.lease_s, reaper.revive, trouble))
     half.loop(Loop("retire", 60.0, retirement.step, trouble))
-    half.loop(Loop("forget", HOUR_S, lambda: queue.forget(keep()), trouble))
+    half.loop(Loop("forget", HOUR_S, lambda: queue.forget(_oldest(live())), trouble))
     half.loop(Loop("outbox", HOUR_S, common.outbox.tidy, trouble))
     return half
+
+
+def _oldest(current: Settings) -> float:
+    return time.time() - current.queue.keep_finished_days * DAY_S
 
 
 def parts(live: Live, common: Shared) -> Parts:

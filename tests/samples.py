@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from spineps_pacs.domain.ports import Result, Watch
+from spineps_pacs.domain.ports import Phases, Result
 from spineps_pacs.domain.series import Series
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -90,7 +90,7 @@ def result_of(series: Series, kind: str, sop_class: str) -> Result:
     return Result(kind, sop_class, ds.SOPInstanceUID, content_of(with_meta(ds)))
 
 
-def stand_in(series: Series, watch: Watch) -> list[Result]:
+def stand_in(series: Series, phases: Phases) -> list[Result]:
     """A `Produce` without analysis: two objects that stand for SEG and report."""
-    watch(0, 1)
+    phases("analyse", 0, 1)
     return [result_of(series, "structures", SEG), result_of(series, "report", SR)]

@@ -282,5 +282,8 @@ class Result:
     content: bytes
 
 
-Produce = Callable[[Series, Watch], Sequence[Result]]
+Phases = Callable[[str, int, int], None]
+"""Called with (phase, done, total) of the whole work; raises Cancelled when it must stop."""
+
+Produce = Callable[[Series, Phases], Sequence[Result]]
 """Analysis and encoding, joined in app.py: a series to its encoded and verified results."""

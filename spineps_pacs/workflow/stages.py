@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 
 from spineps_pacs.domain.errors import Cancelled, NotForUs, SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.domain.job import Job, Sending, State, Verdict
-from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Produce, Receipt, Records
+from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Phases, Produce, Receipt, Records
 from spineps_pacs.domain.series import Series, fingerprint
 from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Retries, Work
 
@@ -175,17 +175,17 @@ class Stages:
         except Cancelled:
             return self._job(work)  # a worker thought dead was faster; its results stand
 
-    def _watch(self, work: Work) -> Callable[[int, int], None]:
+    def _watch(self, work: Work) -> Phases:
         """Tells progress, and stops the analysis within a second of its cancellation."""
-        looked = self._clock()
+        looked, told = self._clock(), ""
 
-        def watch(done: int, total: int) -> None:
-            nonlocal looked
-            if self._clock() - looked < LOOK_EVERY_S:
+        def watch(phase: str, done: int, total: int) -> None:
+            nonlocal looked, told
+            if phase == told and self._clock() - looked < LOOK_EVERY_S:
                 return
-            looked = self._clock()
+            looked, told = self._clock(), phase
             self._job(work)
-            self._records.progress(work.job_id, ANALYSE, done / max(total, 1))
+            self._records.progress(work.job_id, phase, done / max(total, 1))
 
         return watch
 

@@ -11,7 +11,7 @@ from samples import SEG, SR, series_of, stand_in, uid
 from spineps_pacs.delivery.dimse import DimseDestination
 from spineps_pacs.delivery.peer import Peer
 from spineps_pacs.domain.job import State
-from spineps_pacs.domain.ports import Result, Watch
+from spineps_pacs.domain.ports import Phases, Result
 from spineps_pacs.domain.series import Series
 from walk.node import Back, Front
 from walk.peers import FakePacs, send
@@ -110,7 +110,7 @@ def test_an_outage_of_the_pacs_repeats_no_computing(tmp_path: Path, front: Front
     pacs.answer = lambda _: next(refusals, 0x0000)
     analyses: list[str] = []
 
-    def counting(series: Series, watch: Watch) -> list[Result]:
+    def counting(series: Series, watch: Phases) -> list[Result]:
         analyses.append(series.series_uid)
         return stand_in(series, watch)
 

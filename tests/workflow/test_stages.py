@@ -15,7 +15,7 @@ from twins import DictDatasets, DictRecords, ListDestination, SetConfirmation, S
 from spineps_pacs.delivery.rules import Routing, Rule
 from spineps_pacs.domain.errors import Cancelled, NotForUs, TryAgain, Unusable
 from spineps_pacs.domain.job import Job, State, Verdict
-from spineps_pacs.domain.ports import Result, Watch
+from spineps_pacs.domain.ports import Phases, Result
 from spineps_pacs.domain.series import Series, fingerprint
 from spineps_pacs.workflow.stages import Parts, Patience, Stages
 from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Retries, Work
@@ -35,7 +35,7 @@ class Bench:
     a: ListDestination = field(default_factory=lambda: ListDestination("a"))
     b: ListDestination = field(default_factory=lambda: ListDestination("b"))
     verdict: Verdict | Exception = TAKEN
-    produce: Callable[[Series, Watch], Sequence[Result]] = stand_in
+    produce: Callable[[Series, Phases], Sequence[Result]] = stand_in
     rules: tuple[Rule, ...] = (Rule("a"), Rule("b"))
     confirmations: dict[str, SetConfirmation] = field(default_factory=dict)
     told: list[tuple[str, BaseException | None]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Bench:
         )  # fmt: skip
         return Stages(parts, self.patience, self._tell, self.ticks)
 
-    def _produce(self, series: Series, watch: Watch) -> Sequence[Result]:
+    def _produce(self, series: Series, watch: Phases) -> Sequence[Result]:
         return self.produce(series, watch)
 
     def _tell(self, text: str, work: Work, error: BaseException | None) -> None:
@@ -144,7 +144,7 @@ def test_a_series_that_kills_its_worker_is_set_aside(bench: Bench) -> None:
 def test_what_cannot_be_analysed_fails_with_its_reason(bench: Bench) -> None:
     """A reason of the series is no fault of ours: no traceback is told."""
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         raise Unusable("slices 3 and 4 are 9.1 mm apart, the others 4.0 mm")
 
     bench.produce = produce
@@ -156,7 +156,7 @@ def test_what_cannot_be_analysed_fails_with_its_reason(bench: Bench) -> None:
 def test_a_bug_fails_one_job(bench: Bench) -> None:
     """Anything unexpected fails the job, and its traceback is told."""
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         return [1 / 0]  # type: ignore[list-item]
 
     bench.produce = produce
@@ -169,7 +169,7 @@ def test_a_busy_device_is_tried_again(bench: Bench) -> None:
     """Out of memory once, the analysis waits and succeeds; its death count stays at nothing."""
     calls: list[int] = []
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         calls.append(1)
         if len(calls) < 3:
             raise TryAgain("the device is out of memory")
@@ -183,7 +183,7 @@ def test_a_busy_device_is_tried_again(bench: Bench) -> None:
 def test_a_device_that_stays_busy_fails_the_job(bench: Bench) -> None:
     """After the last attempt the reason stands in the record."""
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         raise TryAgain("the device is out of memory")
 
     bench.produce = produce
@@ -196,13 +196,13 @@ def test_a_running_analysis_hears_of_its_cancellation(bench: Bench) -> None:
     """Between two tiles, a second after the last look, the analysis stops; nothing is delivered."""
     seen: list[int] = []
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         for tile in range(100):
             seen.append(tile)
             bench.ticks.now += 0.4
             if tile == 3:
                 bench.chain.cancel("j")
-            watch(tile, 100)
+            watch("segment", tile, 100)
         return stand_in(series, watch)
 
     bench.produce = produce
@@ -216,16 +216,17 @@ def test_progress_is_told(bench: Bench) -> None:
     """About once a second, the record knows how far the analysis is."""
     seen: list[float] = []
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         for tile in range(10):
             bench.ticks.now += 0.5
-            watch(tile, 10)
+            watch("segment", tile, 10)
             seen.append(bench.now().progress)
+        assert bench.now().phase == "segment"
         return stand_in(series, watch)
 
     bench.produce = produce
     bench.run()
-    assert seen == [0.0, 0.1, 0.1, 0.3, 0.3, 0.5, 0.5, 0.7, 0.7, 0.9]
+    assert seen == [0.0, 0.0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8, 0.8]
 
 
 def test_an_outage_is_waited_for_without_computing_anew(bench: Bench) -> None:
@@ -342,7 +343,7 @@ def test_a_worker_thought_dead_changes_nothing(bench: Bench) -> None:
     """Two analyse the same job at once; the results of the first stand and are delivered once."""
     first_of_two: list[bool] = []
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         if not first_of_two:
             first_of_two.append(True)
             bench.stages().run(Work(ANALYSE, "j", 0))  # the other worker, faster
@@ -358,7 +359,7 @@ def test_a_worker_that_stops_puts_its_work_down(bench: Bench) -> None:
     """A stop on purpose is no death: the job waits, and its count of deaths is nothing."""
     stages = bench.stages()
 
-    def produce(series: Series, watch: Watch) -> Sequence[Result]:
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
         stages.put_down()
         assert (bench.now().state, bench.now().attempts) == (State.WAITING, 0)
         return stand_in(series, watch)
