@@ -113,6 +113,9 @@ port = {ground.dicom}
 quiet_s = 5.0
 release_quiet_s = 0.5
 
+[models]
+{_models()}
+
 [queue]
 poll_s = 0.2
 
@@ -129,6 +132,13 @@ host = "127.0.0.1"
 port = {ground.pacs}
 called_ae = "DEMOPACS"
 """
+
+
+def _models() -> str:
+    """The embedded model; until a package holds one, the truth of the phantom."""
+    from spineps_pacs.engines.weights import embedded_folder
+
+    return "# the embedded model" if embedded_folder() else 'folder = "study/truth"'
 
 
 def _free_port(wanted: int) -> int:
