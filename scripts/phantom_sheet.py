@@ -27,6 +27,8 @@ Bytes = NDArray[np.uint8]
 REAL = Path("tests/data/spine-t2w-nifti/t2.nii.gz")
 CAPTION = 16
 GAP = 4
+THICK = 4.0
+"""Thickness of all slices in mm."""
 
 
 def colours() -> Bytes:
@@ -52,13 +54,11 @@ def shot(spine: Spine, geometry: Geometry, contrast: Contrast, overlay: bool = F
     return rgb.astype(np.uint8)
 
 
-def sagittal(
-    spine: Spine, level: str, left: float, size: tuple[int, int], pixel: float, thick: float = 4.0
-) -> Geometry:
+def sagittal(spine: Spine, level: str, left: float, size: tuple[int, int], pixel: float) -> Geometry:
     """A sagittal slice at so many mm to the left of a level's middle."""
     centre = spine.vertebra(level).placed.world(left, 12, 0)
     centre[0] = spine.vertebra(level).placed.origin[0] + left
-    return place(centre, Raster(1, *size, thick, thick, pixel), Orientation("LFP"), "")
+    return place(centre, Raster(1, *size, THICK, THICK, pixel), Orientation("LFP"), "")
 
 
 def axial(spine: Spine, level: str, up: float, size: int, pixel: float) -> Geometry:
@@ -154,7 +154,7 @@ def contrasts(real: Path) -> Image.Image:
         tiles.append((family, shot(spine, sagittal(spine, "L2", 0, (220, 150), 0.8), contrast)))
     spine = draw_spine(47, Wishes())
     dark = random_contrast(np.random.default_rng(12), family="SPACE")
-    tiles.append(("phantom, neck, 1 mm", magnified(shot(spine, sagittal(spine, "C6", 0, (55, 60), 1.0, 1.0), dark))))
+    tiles.append(("phantom, neck, 1 mm", magnified(shot(spine, sagittal(spine, "C6", 0, (55, 60), 1.0), dark))))
     if real.exists():
         image = nib.as_closest_canonical(nib.load(real))
         voxels = np.asarray(image.dataobj, dtype=float)
