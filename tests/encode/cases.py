@@ -163,7 +163,7 @@ def _measurements(levels: Levels) -> tuple[Measurement, ...]:
 
 
 def _pixels(structures: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    ramp = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) % 50
+    ramp = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) % 8  # so that the image tells the structure
     return (structures.astype(np.int64) * 8 + ramp).astype(np.uint16)
 
 

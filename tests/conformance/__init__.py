@@ -1,0 +1,1 @@
+"""Each output through programs that are not ours."""
