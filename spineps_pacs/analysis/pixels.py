@@ -30,6 +30,7 @@ Stored = NDArray[Any]
 LARGEST_BYTES = 1 << 28
 """One image of 256 MiB: a header that claims more is wrong or hostile."""
 
+_LARGEST_VALUE = 1e15
 _ITEM = b"\xfe\xff\x00\xe0"
 _DECODERS = {RLELossless: "pydicom", JPEGLSLossless: "gdcm", JPEGLSNearLossless: "gdcm"}
 """Where another decoder panics (RLE) or takes 10 s (JPEG-LS) on broken data; else any that succeeds."""
@@ -83,7 +84,10 @@ def _rescaled(dataset: Dataset, stored: Stored, rescale: Rescale) -> Stored:
     if rescale.integral and stored.dtype.kind in "iu":
         return stored.astype(np.int64) * int(rescale.slope) + int(rescale.intercept)
     wide = np.float64 if stored.dtype.itemsize > 2 else np.float32
-    return (stored.astype(np.float64) * rescale.slope + rescale.intercept).astype(wide)
+    real = stored.astype(np.float64) * rescale.slope + rescale.intercept
+    if np.abs(real).max() > _LARGEST_VALUE:
+        raise Unusable(f"a rescale slope of {rescale.slope:g} and intercept of {rescale.intercept:g} are out of range")
+    return real.astype(wide)
 
 
 def _looked_up(dataset: Dataset, stored: Stored) -> Stored:

@@ -32,6 +32,9 @@ MARKS = (
 """What may tell two images of one place apart, in the order in which it is asked."""
 
 _MOST_FRAMES = 100_000
+_LARGEST_INTEGER = 2**31
+_FARTHEST_MM = 1e6
+_GE_COMPONENTS = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY")
 _UNCUT = "a mosaic does not divide into the slices that its header states, or does not say where they lie"
 _OFFSETS = "GridFrameOffsetVector"
 
@@ -46,7 +49,8 @@ class Rescale:
     @property
     def integral(self) -> bool:
         """True when integers stay integers."""
-        return self.slope == int(self.slope) and self.intercept == int(self.intercept)
+        small = max(abs(self.slope), abs(self.intercept)) < _LARGEST_INTEGER
+        return small and self.slope == int(self.slope) and self.intercept == int(self.intercept)
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,9 @@ class Plane:
             return f"an image has {self.shape[0]} rows and {self.shape[1]} columns"
         if len(self.orientation) != 6:
             return "Image Orientation (Patient) is missing or not six numbers"
-        if len(self.position) != 3:
-            return "Image Position (Patient) is missing or not three numbers"
-        if len(self.spacing) != 2 or min(self.spacing) <= 0:
+        if len(self.position) != 3 or max(map(abs, self.position)) > _FARTHEST_MM:
+            return "Image Position (Patient) is missing or not three numbers of millimetres"
+        if len(self.spacing) != 2 or not all(1 / _FARTHEST_MM < size < _FARTHEST_MM for size in self.spacing):
             return "Pixel Spacing is missing or not two positive numbers"
         return _crooked(self.orientation)
 
@@ -191,7 +195,7 @@ def _marks(dataset: Dataset, groups: Groups) -> dict[str, Hashable]:
         "stack": groups.text(content, "StackID"),
         "echo time": echo_time(groups),
         "echo number": groups.number("MREchoSequence", "EchoNumbers"),
-        "component": groups.text("MRImageFrameTypeSequence", "ComplexImageComponent"),
+        "component": groups.text("MRImageFrameTypeSequence", "ComplexImageComponent") or _ge_component(dataset),
         "image type": groups.text("MRImageFrameTypeSequence", "FrameType") or text(dataset, "ImageType"),
         "inversion time": _rounded(
             groups.number("MRModifierSequence", "InversionTimes") or number(dataset, "InversionTime")
@@ -220,6 +224,13 @@ def echo_time(groups: Groups) -> float | None:
     """Echo time in ms; Effective Echo Time in Enhanced MR. 0 is what converters write for "unknown"."""
     found = groups.number("MREchoSequence", "EffectiveEchoTime") or groups.number("MREchoSequence", "EchoTime")
     return round(found, 3) if found is not None and 0 < found < 1e5 else None
+
+
+def _ge_component(dataset: Dataset) -> str:
+    """GE tells magnitude, phase, real and imaginary images of one series apart by a number of its own."""
+    tag = private_tag(dataset, 0x0043, "GEMS_PARM_01", 0x2F)
+    code = None if tag is None else whole(dataset, tag)
+    return _GE_COMPONENTS[code] if code is not None and 0 <= code < len(_GE_COMPONENTS) else ""
 
 
 def _rounded(value: float | None) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pydicom.multival import MultiValue
 
 _LONGEST_TEXT = 1024
 _MOST_VALUES = 100_000
+_LARGEST_NUMBER = 1e30
 
 
 @contextmanager
@@ -63,12 +63,12 @@ def text(dataset: Dataset, key: str | int) -> str:
 
 
 def as_number(value: object) -> float | None:
-    """A finite number, or none."""
+    """A finite number of a size that something measured can have, or none."""
     try:
         number = float(str(value)) if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < _LARGEST_NUMBER else None
 
 
 def numbers(dataset: Dataset, key: str | int, count: int | None = None) -> tuple[float, ...]:

@@ -373,6 +373,9 @@ def test_overlapping_slices_are_a_volume() -> None:
         ("ImagePositionPatient", None, "Image Position"),
         ("PixelSpacing", None, "Pixel Spacing"),
         ("PixelSpacing", ["0", "1"], "Pixel Spacing"),
+        ("PixelSpacing", ["1e-9", "1"], "Pixel Spacing"),
+        ("ImagePositionPatient", ["0", "0", "3e8"], "Image Position"),
+        ("RescaleSlope", "1e29", "rescale slope of 1e"),
         ("ImageOrientationPatient", ["1", "0", "0", "1", "0", "0"], "right angles"),
         ("ImageOrientationPatient", ["0"] * 6, "lengths 0.000"),
         ("PixelData", None, "no pixel data"),
@@ -444,3 +447,16 @@ def test_volumes_that_moved_a_little_between_time_points_are_told_apart() -> Non
     series = made.gathered(made.series(affine, shape) + moved)
     assert len(volumes(series)) == 2
     assert [made.differs(rebuild(series, number), seed=number - 1) for number in (1, 2)] == [0, 0]
+
+
+def test_ge_complex_images_are_told_apart_and_the_magnitude_is_chosen() -> None:
+    """GE sends magnitude, phase, real and imaginary images under one image type, with a private number."""
+    every = []
+    for code in (3, 0, 1, 2):
+        part = made.series(*made.grid(), seed=code, InstanceNumber=lambda at, code=code: 100 * code + at)
+        for dataset in part:
+            dataset.private_block(0x43, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", code)
+        every += part
+    series = made.gathered(every)
+    assert len(volumes(series)) == 4
+    assert made.differs(rebuild(series), seed=0) == 0
