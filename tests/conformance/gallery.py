@@ -1,4 +1,4 @@
-"""The results that every validator sees: orientations, sources, levels, character sets, each written to a folder once."""
+"""What every validator sees: orientations, sources, levels, character sets, each written to a folder once."""
 
 from __future__ import annotations
 

@@ -18,24 +18,24 @@ UNLIMITED = [f"-Djdk.xml.{limit}=0" for limit in ("xpathExprOpLimit", "xpathExpr
 QUICKER = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 EXCUSED = {
-    r"^Warning: .*Content Item not in template$": "category, algorithm, method, flags and comments came later than 2022",
-    r"Template 1411 .*within .*Measurement Group.*: Missing conditional content item": (
-        "groups of TID 1410 and 1501 are tested as if they were 1411"
-    ),
-    r"\(121232,DCM,.*has different code meaning": "one letter's case in highdicom's meaning; meanings do not count",
-    r"\[Row 1[34]\] NUM \*.*expected INFERRED FROM - found HAS PROPERTIES": (
-        "a property of a measurement is HAS PROPERTIES (TID 310, 311); the same is said of the standard's own descriptors"
-    ),
-    r"Template 1419 .*NUM \(\w+,\w+,.*\): Missing value$": "not measured: the qualifier of context group 42 stands for it",
-    r"Unrecognized .*ISO_IR 192": "UTF-8 is a character set of the standard",
+    # category, algorithm, method, flags and comments came into the templates after 2022
+    r"^Warning: .*Content Item not in template$",
+    # groups of TID 1410, 1411 and 1501 are tested as if they were one of the others
+    r"Template 14(10|11) .*within .*Measurement Group.*: Missing conditional content item",
+    # one letter's case in the meaning that highdicom writes; meanings are for people
+    r"\(121232,DCM,.*has different code meaning",
+    # a property of a measurement is HAS PROPERTIES (TID 310, 311); the same is said of the standard's own descriptors
+    r"\[Row 1[34]\] NUM \*.*expected INFERRED FROM - found HAS PROPERTIES",
+    # not measured: a qualifier of context group 42 stands in place of the value
+    r"Template 1419 .*NUM \(\w+,\w+,.*\): Missing value$",
 }
-"""What may be said, and why it is wrong."""
+"""What may be said, with the reason why it is wrong."""
 
 SHOWN = [
     "one level",
     *(
         pytest.param(name, marks=pytest.mark.long)
-        for name in ("orientation 3", "counted", "T13", "26 levels", "nothing found", "charset latin-1")
+        for name in ("orientation 3", "counted", "T13", "nothing found", "charset latin-1")
     ),
 ]
 
