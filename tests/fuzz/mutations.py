@@ -11,7 +11,7 @@ import made_dicom as made
 import scanners
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -65,7 +65,7 @@ def _made() -> list[Dataset]:
             dataset.compress(syntax, generate_instance_uid=False)
     fragmented = made.series(affine, shape)[0]
     fragmented.compress(JPEG2000Lossless, generate_instance_uid=False)
-    stream = fragmented.PixelData[16:]
+    stream = next(generate_frames(fragmented.PixelData, number_of_frames=1))
     fragmented.PixelData = encapsulate([stream], fragments_per_frame=3)
     for syntax in (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian):
         found.append(made.series(affine, shape)[0])

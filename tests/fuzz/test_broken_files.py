@@ -102,3 +102,11 @@ def test_a_claim_of_gigabytes_takes_no_memory(make: Callable[[], bytes], outcome
     command = [sys.executable, "-c", program, str(path)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ran.stdout.strip() == outcome, ran.stderr[-2000:]
+
+
+@pytest.mark.parametrize("number", range(len(mutations.corpus())))
+def test_the_sound_files_that_are_broken_here_are_read(number: int, tmp_path: Path) -> None:
+    """The campaign starts from files that can be read: whatever is refused was broken on purpose."""
+    path = tmp_path / "sound.dcm"
+    path.write_bytes(mutations.corpus()[number])
+    assert campaign.read(path) == "read"
