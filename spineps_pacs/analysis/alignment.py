@@ -11,7 +11,6 @@ from spineps_pacs.analysis.shapes import Shape
 from spineps_pacs.domain.anatomy import SACRUM_NAME, VERTEBRAE
 from spineps_pacs.domain.masks import Levels
 from spineps_pacs.domain.report import Measurement, Missing
-from spineps_pacs.domain.volume import Floats
 
 FAR_APART = 25.0
 """Neighbours whose endplates are further apart than this, mm, are none: one between them was missed."""

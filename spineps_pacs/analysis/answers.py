@@ -13,7 +13,7 @@ RANGES = {
     "canal_area": (20.0, 1500.0), "cord_area": (5.0, 300.0), "canal_ap_diameter": (3.0, 40.0), "slip": (-40.0, 40.0),
     "lordosis_cervical": (-90.0, 120.0), "kyphosis_thoracic": (-60.0, 150.0), "lordosis_lumbar": (-60.0, 140.0),
 }  # fmt: skip
-"""What a spine can have, by the beginning of the kind (the longest that fits), in the kind's unit; a number beyond is an error."""
+"""What a spine can have, in the kind's unit, by the beginning of the kind (the longest that fits)."""
 
 
 def point(world: Floats) -> Point:

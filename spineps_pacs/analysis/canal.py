@@ -30,7 +30,10 @@ FEW_VOXELS, FEW_SLICES, FEW_CORD_SLICES = 50, 3, 2
 
 @dataclass(frozen=True, eq=False)
 class Tube:
-    """The voxels of the canal with the cord: centres (n, 3) LPS mm, slice of each, whether it is cord, whether outermost."""
+    """The voxels of the canal with the cord: centres (n, 3) LPS mm, slice of each, whether it is cord.
+
+    `outermost` are those on an outer face of the grid.
+    """
 
     points: Floats
     slices: NDArray[np.int_]
@@ -52,7 +55,8 @@ class Section:
     """A cut through the tube, slice by slice: the slice's place to the left, its chords of canal and of cord, all mm.
 
     `middle` is how far behind the frame's origin the middle of the canal's chord lies; `pitch` the distance of
-    neighbouring slices in the cut; `pixel` the size of a pixel; `is_cut` is true when the canal may go on beyond the field of view.
+    neighbouring slices in the cut; `pixel` the size of a pixel; `is_cut` is true when the
+    canal may go on beyond the field of view.
     """
 
     frame: Frame
@@ -77,7 +81,7 @@ def cut(tube: Tube, body: Frame) -> Section | None:
     count = tube.geometry.shape[0]
 
     def chords(values: Floats) -> Floats:
-        return np.bincount(tube.slices[near], weights=values, minlength=count)
+        return np.asarray(np.bincount(tube.slices[near], weights=values, minlength=count), dtype=np.float64)
 
     total = chords(weight)
     used = total * tube.geometry.voxel_volume / pitch > SHORTEST
@@ -133,15 +137,18 @@ def ellipse(left: Floats, chord: Floats) -> tuple[float, float] | None:
 
 def canal_numbers(section: Section | None, subject: int) -> list[Measurement]:
     """Canal area, cord area and canal depth of one cut."""
-    kinds = ("canal_area", "cord_area", "canal_ap_diameter")
     if section is None:
-        return [not_given(kind, subject, "the canal is not in view at this level") for kind in kinds]
+        return no_canal(subject, "the canal is not in view at this level")
     if section.is_cut:
-        return [not_given(kind, subject, "the canal is cut by the field of view") for kind in kinds]
+        return no_canal(subject, "the canal is cut by the field of view")
     if len(section.left) < FEW_SLICES:
-        why = f"the canal lies in {len(section.left)} slices, {FEW_SLICES} are needed"
-        return [not_given(kind, subject, why) for kind in kinds]
+        return no_canal(subject, f"the canal lies in {len(section.left)} slices, {FEW_SLICES} are needed")
     return [_canal_area(section, subject), _cord_area(section, subject), _depth(section, subject)]
+
+
+def no_canal(subject: int, why: str) -> list[Measurement]:
+    """Three times no number."""
+    return [not_given(kind, subject, why) for kind in ("canal_area", "cord_area", "canal_ap_diameter")]
 
 
 def _canal_area(section: Section, subject: int) -> Measurement:
@@ -170,7 +177,7 @@ def _area_error(section: Section, chords: Floats, part: float) -> float:
     """
     depth = float(chords.max())
     width = max(float(chords.sum()) * section.pitch / (np.pi / 4 * depth), section.pitch)
-    return part * (section.pitch / width) ** 1.5 + 0.4 * section.pixel / depth
+    return float(part * (section.pitch / width) ** 1.5 + 0.4 * section.pixel / depth)
 
 
 def _depth(section: Section, subject: int) -> Measurement:

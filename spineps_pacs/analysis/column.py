@@ -1,13 +1,13 @@
-"""The spinal column found in the masks: which vertebra follows which, and the shape of each body, disc and of the sacrum."""
+"""The spinal column in the masks: which vertebra follows which, and the shapes of bodies, discs and sacrum."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spineps_pacs.analysis.frames import LEFT, POSTERIOR, UP, Frame, Solid, pieces, unit
-from spineps_pacs.analysis.shapes import FEW_VOXELS, Shape, View, in_view, shape
+from spineps_pacs.analysis.shapes import FEW_VOXELS, Shape, in_view, shape
 from spineps_pacs.domain.anatomy import (
     CORPUS_ID,
     DISC_ID,
@@ -53,8 +53,8 @@ class Column:
 def find_column(structures: SemanticMask, instances: InstanceMask, levels: Levels, canal: Floats) -> Column:
     """All shapes of a spine; `canal` are the centres of the canal's voxels, LPS mm (n, 3)."""
     sequence = _order(levels, instances)
-    wanted = {i: (i, i + ENDPLATE_OFFSET) for i in sequence if i != SACRUM_ID}
-    solids = _big(pieces(structures, instances, BODY_IDS, wanted))
+    bony = {i: (i, i + ENDPLATE_OFFSET) for i in sequence if i != SACRUM_ID}
+    solids = _big(pieces(structures, instances, BODY_IDS, bony))
     frames = _rough_frames(solids, canal)
     axis = _axis(solids, frames, levels)
     made = {i: _axis_body(i, s, frames[i]) if i == axis else _made(i, s, frames[i]) for i, s in solids.items()}
@@ -87,10 +87,8 @@ def _big(solids: dict[int, Solid]) -> dict[int, Solid]:
 def _rough_frames(solids: dict[int, Solid], canal: Floats) -> dict[int, Frame]:
     """A first frame for each body: up along the chain of bodies, posterior towards the canal."""
     centres = np.array([s.points().mean(axis=0) for s in solids.values()])
-    if len(centres) > 1:
-        ups = -np.gradient(centres, axis=0)
-    else:
-        ups = np.array([_along_canal(c, canal) for c in centres])
+    alone = len(centres) < 2
+    ups = np.array([_along_canal(c, canal) for c in centres]) if alone else -np.gradient(centres, axis=0)
     return {i: _towards(c, up, canal) for i, c, up in zip(solids, centres, ups, strict=True)}
 
 
@@ -111,7 +109,7 @@ def _towards(centre: Floats, up: Floats, canal: Floats) -> Frame:
 
 
 def _axis(solids: dict[int, Solid], frames: dict[int, Frame], levels: Levels) -> int | None:
-    """C2: the vertebra of that name, or, where names are missing, an uppermost body that is far taller than the next."""
+    """C2: the vertebra of that name, or without names an uppermost body that is far taller than the next."""
     named = [c.instance for c in levels.choices if c.level == LEVEL_IDS["C2"]]
     if any(c.level for c in levels.choices) or len(solids) < 2:
         return named[0] if named else None
@@ -135,7 +133,7 @@ def _axis_body(instance: int, solid: Solid, frame: Frame) -> Shape | str:
     if "lower" not in view.ends:
         return view.problem
     problem = view.problem or "the dens stands where an upper endplate would be"
-    return shape(instance, lower, frame, View(("lower",), problem))
+    return shape(instance, lower, frame, replace(view, ends=("lower",), problem=problem))
 
 
 def _part(solid: Solid, frame: Frame, up: tuple[float, float], left: float = np.inf, behind: float = np.inf) -> Solid:
@@ -167,4 +165,4 @@ def _sacrum(structures: SemanticMask, instances: InstanceMask, last: Shape) -> S
     if top.mask.sum() < FEW_VOXELS:
         return "too little of the sacrum lies below the last vertebra"
     view = in_view(top, under, own_middle=False)
-    return shape(SACRUM_ID, top, under, View(("upper",), view.problem, False)) if "upper" in view.ends else view.problem
+    return shape(SACRUM_ID, top, under, replace(view, ends=("upper",))) if "upper" in view.ends else view.problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +104,7 @@ class Solid:
         voxel = float(np.abs(frame.axes[axis] @ self.geometry.affine[:3, :3]).max())
         half = size[axis] / 2 + 2 * voxel
         count = int(np.ceil(half / (part * voxel)))
-        return np.arange(-count, count + 1) * part * voxel
+        return np.asarray(np.arange(-count, count + 1) * part * voxel, dtype=np.float64)
 
 
 def _crossings(lines: Floats, ticks: Floats) -> tuple[Floats, Floats]:
@@ -123,7 +124,7 @@ def _between(lines: Floats, ticks: Floats, inner: NDArray[np.int_], step: int) -
 
 
 def pieces(
-    structures: SemanticMask, instances: InstanceMask, ids: tuple[int, ...], wanted: dict[int, tuple[int, ...]]
+    structures: SemanticMask, instances: InstanceMask, ids: tuple[int, ...], wanted: Mapping[int, tuple[int, ...]]
 ) -> dict[int, Solid]:
     """For each key the solid of its instance ids, as far as it has one of these structure ids; the absent left out."""
     boxes = ndimage.find_objects(instances.labels)
@@ -178,7 +179,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Spot:
-    """One place of a surface: its coordinate in mm, its slope along the second of the others, the points' scatter in mm."""
+    """One place of a surface: its coordinate in mm, slope along the second of the others, scatter of points in mm."""
 
     value: float
     slope: float
@@ -188,10 +189,11 @@ class Spot:
 def robust_fit(matrix: Floats, values: Floats, weight: Floats) -> tuple[Floats, float]:
     """Coefficients of a weighted least-squares fit in which outlying values count less, and the scatter about it."""
     rest = values - np.median(values)
-    found, now = np.zeros(matrix.shape[1]), weight
+    found: Floats = np.zeros(matrix.shape[1])
+    now = weight
     for _ in range(5):
         now = weight / (1 + (rest / OUTLYING) ** 2)
         root = np.sqrt(now)
-        found = np.linalg.lstsq(matrix * root[:, None], values * root, rcond=1e-6)[0]
+        found = np.asarray(np.linalg.lstsq(matrix * root[:, None], values * root, rcond=1e-6)[0], dtype=np.float64)
         rest = values - matrix @ found
     return found, float(np.sqrt((now * rest**2).sum() / now.sum()))

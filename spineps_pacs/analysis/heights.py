@@ -58,7 +58,7 @@ def _height(shape: Shape, kind: str, behind: float) -> Measurement:
 
 
 def _error(shape: Shape, top: Spot, bottom: Spot) -> float:
-    """Half width of the 95 % interval: pixel size, scatter of both surfaces, and the place along the depth where they part."""
+    """Half width of the 95 % interval: pixel size, scatter of both surfaces, and the place if they diverge."""
     place = PLACE_ERROR * abs(top.slope - bottom.slope)
     return float(np.hypot(PIXEL_ERROR * shape.in_plane + SCATTER_ERROR * np.hypot(top.scatter, bottom.scatter), place))
 

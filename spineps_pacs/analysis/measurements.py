@@ -1,9 +1,9 @@
-"""Masks to numbers: everything that is measured in one series; what each number means stands in docs/measurements.md."""
+"""Masks to numbers: all that is measured in one series; docs/measurements.md says what each number means."""
 
 from __future__ import annotations
 
 from spineps_pacs.analysis.alignment import angles, slips
-from spineps_pacs.analysis.canal import canal_numbers, cut, find_tube
+from spineps_pacs.analysis.canal import Tube, canal_numbers, cut, find_tube, no_canal
 from spineps_pacs.analysis.column import Column, find_column
 from spineps_pacs.analysis.heights import between, heights, no_heights, ratio
 from spineps_pacs.analysis.volumes import volumes
@@ -24,14 +24,11 @@ def measure(
             )
     tube = find_tube(structures)
     column = find_column(structures, instances, levels, tube.points)
+    vertebrae = [i for i in column.sequence if i != SACRUM_ID]
     found = volumes(structures, instances)
-    for instance in column.sequence:
-        found += [] if instance == SACRUM_ID else _vertebra(column, instance)
-    for disc in _discs(column):
-        found += _disc(column, disc)
-    for instance in column.sequence:
-        if instance in column.bodies:
-            found += canal_numbers(cut(tube, column.bodies[instance].frame), instance)
+    found += [m for i in vertebrae for m in _vertebra(column, i)]
+    found += [m for i in _discs(column) for m in _disc(column, i)]
+    found += [m for i in vertebrae for m in _canal(column, tube, i)]
     return (*found, *slips(column), *angles(column, levels))
 
 
@@ -55,3 +52,12 @@ def _disc(column: Column, upper: int) -> list[Measurement]:
         return no_heights(subject, kind, column.why_not(subject))
     below = column.below(upper) if upper in column.sequence else None
     return heights(disc, kind, between(disc, column.bodies.get(upper), column.bodies.get(below or 0)))
+
+
+def _canal(column: Column, tube: Tube, instance: int) -> list[Measurement]:
+    body = column.bodies.get(instance)
+    if body is None:
+        return no_canal(instance, column.why_not(instance))
+    if body.is_cut:
+        return no_canal(instance, body.problem)
+    return canal_numbers(cut(tube, body.frame), instance)

@@ -1,4 +1,4 @@
-"""Bodies, discs and the top of the sacrum as measurable shapes: a local frame each, and its endplates and back wall as surfaces."""
+"""Bodies, discs and the top of the sacrum as shapes: a local frame each, endplates and back wall as surfaces."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ BOTH = ("upper", "lower")
 
 @dataclass(frozen=True)
 class View:
-    """What can be seen of a solid: the ends (upper, lower) that are true endplates in view, and why not both are.
+    """What can be seen of a solid: which ends (upper, lower) are true endplates wholly in view, and why not both are.
 
     With `own_middle` its mid-sagittal plane goes through its own centre, otherwise through the given frame's origin.
     """
 
     ends: tuple[str, ...]
-    problem: str
+    problem: str = ""
     own_middle: bool = True
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
     """A body, a disc or the top of the sacrum in its own frame, whose origin is its centre.
 
-    `size` are extents in mm along left, posterior and up. The sides are points in the frame. `ends` says which of upper
-    and lower are true endplates, wholly in view; `problem` why not both are.
+    `size` are extents in mm along left, posterior and up. The sides are points in the frame.
     """
 
     instance: int
@@ -46,8 +46,22 @@ class Shape:
     upper: Surface
     lower: Surface
     back: Surface
-    ends: tuple[str, ...]
-    problem: str
+    view: View
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Which of upper and lower are true endplates wholly in view."""
+        return self.view.ends
+
+    @property
+    def problem(self) -> str:
+        """Why not both are."""
+        return self.view.problem
+
+    @property
+    def is_cut(self) -> bool:
+        """True when the field of view ends within it."""
+        return self.view.is_cut
 
     @property
     def band(self) -> float:
@@ -76,7 +90,7 @@ class Shape:
         return front, back
 
     def corner(self, end: str) -> Floats:
-        """The back corner of an endplate in the mid-sagittal plane, LPS: where the back wall, bent, meets the endplate."""
+        """The back corner of an endplate in the mid-sagittal plane, LPS, where the back wall meets it."""
         back = self.extent()[1]
         heights = {e: self._plate(e, back) for e in BOTH}
         up = heights[end]
@@ -122,7 +136,7 @@ def _shape(instance: int, solid: Solid, frame: Frame, view: View) -> Shape:
     _, back = solid.ends(frame, size, POSTERIOR)
     return Shape(
         instance, solid, frame, size,
-        Surface(upper, UP), Surface(lower, UP), Surface(back, POSTERIOR), view.ends, view.problem,
+        Surface(upper, UP), Surface(lower, UP), Surface(back, POSTERIOR), view,
     )  # fmt: skip
 
 
@@ -150,7 +164,7 @@ def in_view(solid: Solid, frame: Frame, own_middle: bool = True) -> View:
         return View(BOTH, "", own_middle)
     above = float((frame.local(border)[:, UP] > 0).mean())
     kept = ("lower",) if above > 0.9 else ("upper",) if above < 0.1 else ()
-    return View(kept, "it is cut by the field of view", own_middle)
+    return View(kept, "it is cut by the field of view", own_middle, is_cut=True)
 
 
 def _halved(solid: Solid, slices: NDArray[np.int_]) -> bool:
