@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,14 +13,7 @@ from rich.table import Table
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
 GROUP, TRACKING, SEGMENT = "125007", "112039", "121191"
 FINDING_SITE_MODIFIERS = {"255549009": "anterior", "26216008": "middle", "255551008": "posterior"}
-SHOWN = {
-    "Volume": "volume cm3",
-    "Height": "height mm",
-    "Certainty of Finding": "confidence %",
-    "Area": "area mm2",
-    "Canal area at level": "canal mm2",
-    "Anteroposterior canal diameter": "canal AP mm",
-}
+STRUCTURE = " (structure)"
 
 
 @dataclass(frozen=True)
@@ -91,26 +84,33 @@ def _value(item: Dataset) -> str:
 
 
 def _of_report(rows: list[Row]) -> Iterator[Table]:
-    seen = [row for row in rows if row.numbers.keys() <= {"Volume"} or "fold" in " ".join(row.numbers)]
-    yield _table("Structures", [row for row in seen if not _is_level(row)], ("Volume",))
-    wanted = (
-        "Certainty of Finding", "Volume", "Height anterior", "Height middle", "Height posterior", "Canal area at level",
-        "Cord area at level",
-    )  # fmt: skip
-    yield _table("Levels", [row for row in rows if _is_level(row)], wanted)
+    structures = [row for row in rows if row.label.endswith(STRUCTURE)]
+    columns: dict[str, Callable[[Row], str]] = {"volume cm3": lambda row: row.numbers.get("Volume", "")}
+    yield _table("Structures", structures, columns)
+    yield _table("Levels", [row for row in rows if row not in structures], LEVEL_COLUMNS)
 
 
-def _is_level(row: Row) -> bool:
-    return row.finding in {"Vertebra", "Intervertebral disc"} and row.label != "Intervertebral disc"
+def _heights(row: Row) -> str:
+    found = [row.numbers.get(f"Height {where}") for where in ("anterior", "middle", "posterior")]
+    return " / ".join(value or "–" for value in found) if any(found) else ""
 
 
-def _table(title: str, rows: list[Row], columns: tuple[str, ...]) -> Table:
+LEVEL_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "sure %": lambda row: row.numbers.get("Certainty of Finding", ""),
+    "volume cm3": lambda row: row.numbers.get("Volume", ""),
+    "height mm: front / middle / back": _heights,
+    "canal mm2": lambda row: row.numbers.get("Canal area at vertebral level", ""),
+    "cord mm2": lambda row: row.numbers.get("Cord area at vertebral level", ""),
+}
+
+
+def _table(title: str, rows: list[Row], columns: dict[str, Callable[[Row], str]]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for column in columns:
-        table.add_column(SHOWN.get(column, column.lower()), justify="right")
+        table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(row.label, *(row.numbers.get(column, "") for column in columns))
+        table.add_row(row.label.removesuffix(STRUCTURE), *(cell(row) for cell in columns.values()))
     return table
 
 

@@ -254,7 +254,7 @@ MEASUREMENTS: dict[str, Quantity] = {
         Quantity(
             "canal_area", "Canal area", private("CANALAREA", "Canal area at vertebral level"), None, "mm2", "level"
         ),
-        Quantity("cord_area", "Cord area", private("CORDAREA", "Cord area at level"), None, "mm2", "level"),
+        Quantity("cord_area", "Cord area", private("CORDAREA", "Cord area at vertebral level"), None, "mm2", "level"),
         Quantity(
             "canal_ap_diameter",
             "Canal AP diameter",
