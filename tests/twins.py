@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from spineps_pacs.domain.errors import Cancelled, TryAgain, Unusable
 from spineps_pacs.domain.job import FOLLOWS, Job, Sending, State
@@ -45,7 +46,10 @@ class DictDatasets:
         if not self._kept.get(key):
             raise Unusable("nothing is kept for this series")
         kept = [self._kept[key][name] for name in self.names(key)]
-        datasets = tuple(dcmread(io.BytesIO(data), stop_before_pixels=not pixels) for data in kept)
+        try:
+            datasets = tuple(dcmread(io.BytesIO(data), stop_before_pixels=not pixels) for data in kept)
+        except InvalidDicomError as error:
+            raise Unusable("what is kept cannot be read") from error
         return Series(str(datasets[0].get("SeriesInstanceUID", "")), datasets)
 
     def names(self, key: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def _run(live: Live, name: str, build: Callable[[], Any], with_parent: bool, har
     from spineps_pacs.app import log
     from spineps_pacs.workflow.supervisor import end_with_parent
 
+    warnings.simplefilter("ignore")  # libraries quote values of the images in them
     ending = _signals(live)
     half = build()
     ports = half.start()

@@ -240,8 +240,9 @@ def _header(path: Path) -> Dataset:
     except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError, TypeError) as error:
         raise Unusable(f"the file cannot be read as DICOM: {error}") from error
     for keyword in NEEDED:
-        if not str(header.get(keyword, "") or ""):
-            raise Unusable(f"the image has no {keyword}")
+        value = header.get(keyword)
+        if not value or not isinstance(value, str):
+            raise Unusable(f"the image has {'several values' if value else 'no value'} in {keyword}")
     return header
 
 

@@ -64,6 +64,13 @@ def test_an_unknown_key_has_nothing(datasets: DatasetFolder) -> None:
         datasets.load("nothing")
 
 
+def test_what_cannot_be_read_is_a_reason(datasets: DatasetFolder) -> None:
+    """Bytes that are no DICOM are kept, and loading them says why it cannot be done."""
+    datasets.add("key", "0.dcm", b"rotten")
+    with pytest.raises(Unusable):
+        datasets.load("key")
+
+
 def test_forgetting_leaves_the_others(datasets: DatasetFolder) -> None:
     """Forgetting a key takes all of it and nothing else."""
     for key in ("a", "b"):
