@@ -10,7 +10,7 @@ from spineps_pacs.domain.anatomy import LEVEL_IDS
 from spineps_pacs.phantom.grid import draw_waves
 from spineps_pacs.phantom.posture import Piece, balanced, hang, stack
 from spineps_pacs.phantom.sizes import POSITIONS, SACRUM, body_wedge, disc_wedge, vertebra_sizes
-from spineps_pacs.phantom.spine import Body, Disc, Placed, Posterior, Segment, Spine, Vertebra
+from spineps_pacs.phantom.spine import Body, Disc, Node, Placed, Posterior, Segment, Spine, Vertebra
 from spineps_pacs.phantom.wishes import Wishes, level_names
 
 Rng = np.random.Generator
@@ -160,7 +160,19 @@ def _body(rng: Rng, habit: _Habit, wishes: Wishes, name: str, sizes: dict[str, f
         lip=float(wishes.osteophytes * rng.gamma(2.0, 0.9)) if rng.random() < 0.7 else 0.0,
         collapse=0.3 * collapse,
         collapse_at=at,
+        nodes=_nodes(rng, wishes, position),
     )
+
+
+def _nodes(rng: Rng, wishes: Wishes, position: float) -> tuple[Node, ...]:
+    """Schmorl nodes, mostly of the lower thoracic and lumbar spine, the more the more degenerated."""
+    chance = (0.02 + 0.12 * wishes.degeneration) * (position > 12)
+    return tuple(_node(rng, upper) for upper in (True, False) if rng.random() < chance)
+
+
+def _node(rng: Rng, upper: bool) -> Node:
+    left, back = (float(x) for x in rng.uniform(-0.45, 0.45, 2))
+    return Node(upper, left, back, radius=float(rng.uniform(3, 5.5)), depth=float(rng.uniform(2, 5)))
 
 
 def _posterior(rng: Rng, wishes: Wishes, name: str, sizes: dict[str, float], position: float) -> Posterior:

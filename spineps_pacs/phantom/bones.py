@@ -33,7 +33,12 @@ def plates(body: Body, left: Real, posterior: Real) -> tuple[Field, Field]:
     if body.collapse:
         away = (posterior / half_depth - body.collapse_at) / 1.1
         top = top - body.collapse * body.height / (1 + away**2)
-    return np.asarray(top, dtype=np.float32), np.asarray(rim - body.hollow[1] * inside, dtype=np.float32)
+    bottom = rim - body.hollow[1] * inside
+    for node in body.nodes:
+        off = (left - node.left * body.width / 2) ** 2 + (posterior - node.back * half_depth) ** 2
+        dent = node.depth * np.exp(-((off / node.radius**2) ** 2))
+        top, bottom = (top - dent, bottom) if node.upper else (top, bottom - dent)
+    return np.asarray(top, dtype=np.float32), np.asarray(bottom, dtype=np.float32)
 
 
 def body_outline(body: Body, at: Local, lip: Field | float = 0.0) -> Field:

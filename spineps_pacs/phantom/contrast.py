@@ -50,7 +50,9 @@ class Contrast:
 
     `texture` scales each tissue's fine pattern, `blur` is the in-plane point spread (sigma), `bias` the strength of the
     smooth bias field, `coil` how fast the surface coil's signal falls towards the front (per 100 mm), `ghost` and
-    `motion` the strength of ghosts and shifts along the phase direction, `flow` of CSF flow voids.
+    `motion` the strength of ghosts and shifts along the phase direction, `flow` of CSF flow voids, `sharpen` of the
+    overshoot at edges. `stretch` makes the blur wider along the phase direction, `band` is the share of the field of
+    view (beyond the 110 mm around the spine) whose front a saturation band darkens.
     """
 
     name: str
@@ -65,6 +67,9 @@ class Contrast:
     motion: float = 0.0
     flow: float = 0.15
     marrow_patch: float = 0.08
+    sharpen: float = 0.0
+    stretch: float = 1.0
+    band: float = 0.0
     family: str = field(default="TSE")
 
 
@@ -147,6 +152,9 @@ def _scanner(rng: np.random.Generator, kind: str, means: dict[Tissue, float], sp
         motion=float(rng.uniform(0.5, 1.6)) if rng.random() < 0.12 else 0.0,
         flow=flow,
         marrow_patch=float(rng.uniform(0.03, 0.16)),
+        sharpen=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.35 else 0.0,
+        stretch=float(rng.uniform(1.0, 1.7)),
+        band=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.25 else 0.0,
         family=kind,
     )
 

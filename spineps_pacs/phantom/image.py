@@ -58,9 +58,13 @@ def _void(metal: NDArray[np.bool_], spacing: tuple[float, ...]) -> Field:
 def finish(image: Field, geometry: Geometry, contrast: Contrast, rng: np.random.Generator) -> Field:
     """What the scanner adds to the signal of its slices; index order (slice, row, column)."""
     spacing = geometry.spacing
-    for axis in (1, 2):
-        image = gaussian_filter1d(image, contrast.blur / spacing[axis], axis=axis, truncate=3.0)
+    for axis, wide in ((1, contrast.stretch), (2, 1.0)):
+        image = gaussian_filter1d(image, contrast.blur * wide / spacing[axis], axis=axis, truncate=3.0)
+    if contrast.sharpen:
+        image = _sharpened(image, contrast.sharpen)
     image = image * _sensitivity(geometry, contrast, rng)
+    if contrast.band:
+        image = image * _saturation(geometry, contrast.band)
     if contrast.motion:
         image = _moved(image, contrast, rng)
     if contrast.ghost:
@@ -90,12 +94,32 @@ def _stretch(field: Field, axis: int, count: int, step: float, phase: float) -> 
 
 def _sensitivity(geometry: Geometry, contrast: Contrast, rng: np.random.Generator) -> Field:
     """A smooth bias field, and the falling signal of the coil behind the back (LPS +y is posterior)."""
-    shape, affine = geometry.shape, geometry.affine
-    bias = smooth_noise(rng, shape, geometry.spacing, 160.0) * np.float32(contrast.bias)
-    steps = [np.arange(n, dtype=np.float32) * np.float32(affine[1, k]) for k, n in enumerate(shape)]
-    back = steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None, :]
+    bias = smooth_noise(rng, geometry.shape, geometry.spacing, 160.0) * np.float32(contrast.bias)
+    back = _backward(geometry)
     fall = np.float32(contrast.coil / 100.0) * (back - back.mean())
     return np.asarray(np.exp(np.clip(bias + fall, -2.5, 1.2)), dtype=np.float32)
+
+
+def _sharpened(image: Field, strength: float) -> Field:
+    """Edges overshoot as with a scanner's own filter, about a pixel wide."""
+    soft = image
+    for axis in (1, 2):
+        soft = gaussian_filter1d(soft, 1.0, axis=axis, truncate=2.5)
+    return np.maximum(image + np.float32(strength) * (image - soft), 0)
+
+
+def _saturation(geometry: Geometry, share: float) -> Field:
+    """A band that takes the signal of what lies in front; it keeps off the 110 mm at the back."""
+    back = _backward(geometry)
+    front, depth = float(back.min()), float(back.max() - back.min())
+    edge = front + share * max(0.0, depth - 110.0)
+    return np.asarray(0.08 + 0.92 / (1 + np.exp(np.clip((edge - back) / 2.5, -30, 30))), dtype=np.float32)
+
+
+def _backward(geometry: Geometry) -> Field:
+    """How far back each voxel lies, LPS mm."""
+    steps = [np.arange(n, dtype=np.float32) * np.float32(geometry.affine[1, k]) for k, n in enumerate(geometry.shape)]
+    return np.asarray(steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None, :], dtype=np.float32)
 
 
 def _moved(image: Field, contrast: Contrast, rng: np.random.Generator) -> Field:

@@ -30,6 +30,17 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Node:
+    """A Schmorl node: a dent in the upper or lower endplate, at parts of the half width and half depth; mm."""
+
+    upper: bool
+    left: float
+    back: float
+    radius: float
+    depth: float
+
+
+@dataclass(frozen=True)
 class Body:
     """A vertebral body (or sacral segment): a waisted, rounded box between two curved endplates.
 
@@ -52,6 +63,7 @@ class Body:
     lip: float
     collapse: float = 0.0
     collapse_at: float = -0.6
+    nodes: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -103,3 +103,20 @@ def test_smooth_noise_has_the_size_of_its_grains() -> None:
     assert np.corrcoef(noise[:, :-1].ravel(), noise[:, 1:].ravel())[0, 1] > 0.9
     assert abs(np.corrcoef(noise[:, :-20].ravel(), noise[:, 20:].ravel())[0, 1]) < 0.15
     assert 0.5 < noise.std() < 1.5
+
+
+def test_a_saturation_band_darkens_the_front_only(labels: Labels) -> None:
+    """In front the signal goes, the 110 mm at the back keep theirs."""
+    wide = voxelise(draw_spine(21, Wishes()), grids.sagittal((0, -20, 0), (8, 60, 240), (4.0, 2.0, 2.0)))
+    plain, banded = (synthesise(wide, replace(T2W, band=b), np.random.default_rng(6)) for b in (0.0, 0.8))
+    assert banded[:, :, :40].mean() < 0.35 * plain[:, :, :40].mean()
+    assert np.allclose(banded[:, :, -50:].mean(), plain[:, :, -50:].mean(), rtol=0.02)
+
+
+def test_sharpening_overshoots_at_edges(labels: Labels) -> None:
+    """The brightest CSF is brighter, flat places keep their mean."""
+    plain, sharp = (
+        synthesise(labels, replace(T2W, sharpen=s, noise=0.0), np.random.default_rng(7)) for s in (0.0, 0.9)
+    )
+    assert np.quantile(sharp, 0.999) > np.quantile(plain, 0.999)
+    assert sharp.mean() == pytest.approx(plain.mean(), rel=0.03)
