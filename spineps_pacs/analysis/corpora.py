@@ -84,7 +84,7 @@ def _alternating(bodies: Labels, semantic: Labels, height_mm: float, mode: Mode)
                 bodies[bodies == entry.piece] = follower.piece
             continue
         suspect = too_large(entries, here)
-        if suspect is None or not _split(bodies, suspect, mode):
+        if suspect is None or not _split(bodies, suspect):
             continue
         if mode is Mode.CORRECTED:
             entries[entries.index(suspect)] = replace(suspect, volume=int((bodies == suspect.piece).sum()))
@@ -117,9 +117,9 @@ def too_large(entries: list[Entry], here: int) -> Entry | None:
     return biggest if biggest.volume / others > TOO_LARGE else None
 
 
-def _split(bodies: Labels, suspect: Entry, mode: Mode) -> bool:
+def _split(bodies: Labels, suspect: Entry) -> bool:
     """Cuts one piece in two where it stands; the lower part becomes a new piece. False when it cannot be cut."""
-    lower = cut_apart(bodies == suspect.piece, mode)
+    lower = cut_apart(bodies == suspect.piece)
     if lower is None:
         return False
     bodies[lower] = bodies.max() + 1

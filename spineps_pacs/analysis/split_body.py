@@ -8,22 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spineps_pacs.analysis.mode import Mode
-from spineps_pacs.analysis.pieces import Mask, box_of, grown, largest, pieces, shrunk
+from spineps_pacs.analysis.pieces import Mask, grown, largest, pieces, shrunk
 
 MOST_EROSIONS = 11
-SIDE_TO_SIDE = (0.25, 0.75)
-"""Where along I the thinnest slab of an undivided body is looked for, as parts of its height."""
 
 
-def cut_apart(body: Mask, mode: Mode) -> Mask | None:
-    """The voxels of the lower of the two parts; None when the body does not fall apart.
-
-    The reference gives up on a body that vanishes before it falls apart; `corrected` cuts that at its thinnest slab.
-    """
+def cut_apart(body: Mask) -> Mask | None:
+    """The voxels of the lower of the two parts; None when the body does not fall apart."""
     parts = _fallen_apart(body)
     if parts is None:
-        return _below_the_waist(body) if mode is Mode.CORRECTED else None
+        return None
     return body & below(*_plane(*parts), body.shape)
 
 
@@ -76,14 +70,3 @@ def below(point: NDArray[np.float64], normal: NDArray[np.float64], shape: tuple[
     plane[tuple(at)] = True
     reached = np.logical_or.accumulate(plane[:, ::-1], axis=1)[:, ::-1]
     return np.asarray(~reached)
-
-
-def _below_the_waist(body: Mask) -> Mask:
-    """The part below the thinnest slab across I in the body's middle half."""
-    span = box_of(body)[1]
-    height = span.stop - span.start
-    low, high = (span.start + round(part * height) for part in SIDE_TO_SIDE)
-    areas = body.sum(axis=(0, 2))[low : high + 1]
-    lower = body.copy()
-    lower[:, : low + int(np.argmin(areas)) + 1] = False
-    return lower

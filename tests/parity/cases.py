@@ -55,7 +55,11 @@ def truth(name: str, seed: int = 1, spacing: tuple[float, float, float] = SPACIN
     names = [v.name for v in spine.vertebrae]
     first, last = wishes.levels.split("-")
     top = spine.vertebrae[names.index(first)].placed.origin[2] + 25
-    bottom = spine.sacrum[-1].placed.origin[2] - 10 if last == "S1" else spine.vertebrae[names.index(last)].placed.origin[2] - 25
+    bottom = (
+        spine.sacrum[-1].placed.origin[2] - 10
+        if last == "S1"
+        else spine.vertebrae[names.index(last)].placed.origin[2] - 25
+    )
     top -= wishes.crop[0] * (top - bottom)
     ys = [v.placed.origin[1] for v in spine.vertebrae] + [s.placed.origin[1] for s in spine.sacrum]
     xs = [v.placed.origin[0] for v in spine.vertebrae]
@@ -63,13 +67,17 @@ def truth(name: str, seed: int = 1, spacing: tuple[float, float, float] = SPACIN
     labels = voxelise(spine, geometry)
     rng = np.random.default_rng(seed)
     look = rng.integers(60, 900, 64)
-    image = ndimage.gaussian_filter(look[labels.tissues].astype(np.float32), 0.6) + rng.normal(0, 15, labels.tissues.shape)
+    image = ndimage.gaussian_filter(look[labels.tissues].astype(np.float32), 0.6) + rng.normal(
+        0, 15, labels.tissues.shape
+    )
     vertebrae = np.where(labels.instances < 40, labels.instances, 0).astype(np.uint16)
     vertebrae[vertebrae == 26] = 0
     return Truth(np.array(labels.structures), vertebrae, np.clip(image, 0, 1500).astype(np.int16), geometry)
 
 
-def _pir(top: float, bottom: float, front: float, back: float, right: float, left: float, spacing: tuple[float, float, float]) -> Geometry:
+def _pir(
+    top: float, bottom: float, front: float, back: float, right: float, left: float, spacing: tuple[float, float, float]
+) -> Geometry:
     p, i, r = spacing
     affine = np.array([[0, 0, -r, left], [p, 0, 0, front], [0, -i, 0, top], [0, 0, 0, 1]], dtype=np.float64)
     return Geometry(affine, (int((back - front) / p), int((top - bottom) / i), int((left - right) / r)))
@@ -104,7 +112,11 @@ def fused_bodies(case: Truth, upper: int) -> NDArray[np.uint8]:
 
 
 def answers(
-    vertebrae: NDArray[np.uint16], found: NDArray[np.uint8], inner: tuple[slice, ...], centre: int, rng: np.random.Generator
+    vertebrae: NDArray[np.uint16],
+    found: NDArray[np.uint8],
+    inner: tuple[slice, ...],
+    centre: int,
+    rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
     """One cutout's answer from the truth in it: 1 above, 2 centre, 3 below; ragged, sometimes wrong."""
     order = sorted(set(np.unique(vertebrae)) - {0}, key=lambda n: 19.5 if n == 28 else n)

@@ -60,9 +60,7 @@ class _Answers:
         self.cutouts = [c.get_seg_array() for c in cutouts]
         if len(cutouts) != len(self.answers):
             raise ValueError(f"{len(cutouts)} cutouts, {len(self.answers)} answers")
-        return [
-            {OutputType.seg: c.set_array(a.astype(np.uint16))} for c, a in zip(cutouts, self.answers, strict=True)
-        ]
+        return [{OutputType.seg: c.set_array(a.astype(np.uint16))} for c, a in zip(cutouts, self.answers, strict=True)]
 
 
 def instances(case):
