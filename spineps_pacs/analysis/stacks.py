@@ -146,17 +146,19 @@ def _by_geometry(planes: Sequence[Plane]) -> Iterable[list[Plane]]:
 
 
 def _by_orientation(planes: Sequence[Plane]) -> Iterable[list[Plane]]:
-    clusters: list[tuple[Floats, list[Plane]]] = []
+    clusters: list[list[Plane]] = []
+    centres = np.empty((len(planes), 6))
     known: dict[tuple[float, ...], list[Plane]] = {}
     for plane in planes:
         if plane.orientation not in known:
             cosines = np.array(plane.orientation)
-            near = [members for centre, members in clusters if np.abs(centre - cosines).max() < SAME_COSINE]
-            if not near:
-                clusters.append((cosines, []))
-            known[plane.orientation] = near[0] if near else clusters[-1][1]
+            near = np.abs(centres[: len(clusters)] - cosines).max(axis=1) < SAME_COSINE
+            if not near.any():
+                centres[len(clusters)] = cosines
+                clusters.append([])
+            known[plane.orientation] = clusters[int(near.argmax())] if near.any() else clusters[-1]
         known[plane.orientation].append(plane)
-    return [members for _, members in clusters]
+    return clusters
 
 
 def _by_station(planes: Sequence[Plane]) -> Iterable[list[Plane]]:
@@ -164,18 +166,17 @@ def _by_station(planes: Sequence[Plane]) -> Iterable[list[Plane]]:
     row, column = axes(planes)
     basis = np.stack([row, column, np.cross(row, column)])
     places = np.array([plane.position for plane in planes]) @ basis.T
-    stations: list[tuple[Floats, list[Plane]]] = []
+    stations: list[list[Plane]] = []
+    lasts = np.empty((len(planes), 3))
     for index in np.argsort(places[:, 2], kind="stable"):
-        here = places[index]
-        for at, (last, members) in enumerate(stations):
-            apart, along = np.abs(here[:2] - last[:2]).max(), abs(here[2] - last[2])
-            if apart < 1 + min(along, STATION_MM):
-                members.append(planes[index])
-                stations[at] = (here, members)
-                break
-        else:
-            stations.append((here, [planes[index]]))
-    return [members for _, members in stations]
+        apart = np.abs(lasts[: len(stations)] - places[index])
+        near = apart[:, :2].max(axis=1) < 1 + np.minimum(apart[:, 2], STATION_MM)
+        at = int(near.argmax()) if near.any() else len(stations)
+        if at == len(stations):
+            stations.append([])
+        stations[at].append(planes[index])
+        lasts[at] = places[index]
+    return stations
 
 
 def _told_apart(planes: list[Plane], marks: dict[str, Hashable] | None = None) -> list[tuple[Stack, tuple[str, ...]]]:
@@ -295,9 +296,8 @@ def _even(stack: Stack, along: Floats) -> Stack:
     steps = np.diff(along)
     grid = np.linspace(along[0], along[-1], len(along))
     typical = float(np.median(steps[steps < 1.1 * steps.min()]))
-    if np.abs(along - grid).max() <= _allowed(float(steps.mean())) and np.abs(steps - typical).max() <= 2 * _allowed(
-        typical
-    ):
+    off_grid, off_step = np.abs(along - grid).max(), np.abs(steps - typical).max()
+    if off_grid <= _allowed(float(steps.mean())) and off_step <= 2 * _allowed(typical):
         return stack
     times = np.maximum(np.round(steps / typical), 1).astype(int)
     if np.abs(steps - times * typical).max() > 2 * _allowed(typical):

@@ -37,6 +37,8 @@ def volume(
     fill_missing: Annotated[bool, Parameter(help="Fill one missing inner slice with its neighbours' mean.")] = False,
 ) -> int:
     """Write the rebuilt volume of a series as NIfTI."""
+    if not out.name.endswith((".nii", ".nii.gz")):
+        raise Unusable(f"the file to write must end with .nii or .nii.gz: {out}")
     if not path.exists():
         raise Unusable(f"there is nothing at {path}")
     found, unreadable = gather(path)

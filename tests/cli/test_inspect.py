@@ -124,6 +124,13 @@ def test_where_there_is_no_volume_a_sentence_says_so(tmp_path: Path, capsys: pyt
         assert not out.exists()
 
 
+def test_only_nifti_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another ending is refused by name."""
+    out = tmp_path / "out.png"
+    assert command_line.run(["volume", str(scanners.folder("syntax-rle")), "--out", str(out)]) == 1
+    assert "must end with .nii or .nii.gz" in capsys.readouterr().err
+
+
 def test_of_several_series_the_taken_one_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A T1 with more slices beside it does not matter; --series names another."""
     save(tmp_path / "t2", made.series(*made.grid((9, 80, 80))))
