@@ -14,8 +14,8 @@ from spineps_pacs.analysis.discs import completed
 from spineps_pacs.analysis.fusion import cleaned, couples, fuse, predictions
 from spineps_pacs.analysis.geometry import bounding_box, crop, turn, zoom
 from spineps_pacs.analysis.instances import MARGIN_MM, least_voxels
-from spineps_pacs.analysis.matching import match, numbered, second_axis
 from spineps_pacs.analysis.level_path import likeliest, names, steps_for
+from spineps_pacs.analysis.matching import match, numbered, second_axis
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.patches import Spine, patches
 from spineps_pacs.analysis.scores import combined
