@@ -41,8 +41,9 @@ class Orientation:
 
     @staticmethod
     def named(name: str, turn: float = 0.0, tilt: float = 0.0) -> Orientation:
-        """A named orientation, or one by its letters."""
-        return Orientation(NAMES.get(name, name.upper()), turn, tilt)
+        """A named orientation, or one by its letters; S and I are taken for H and F."""
+        letters = name.upper().translate(str.maketrans("SI", "HF")) if len(name) == 3 else name
+        return Orientation(NAMES.get(name, letters), turn, tilt)
 
     @property
     def directions(self) -> Floats:

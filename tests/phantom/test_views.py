@@ -32,6 +32,7 @@ def test_names_are_different_orientations() -> None:
     """Each name is one orientation, all sagittal."""
     assert len(set(NAMES.values())) == len(NAMES) >= 8
     assert all(letters[0] in "LR" for letters in NAMES.values())
+    assert Orientation.named("lip") == Orientation.named("sagittal") == Orientation("LFP")
 
 
 def test_oblique_slices_are_turned_by_their_angles() -> None:
