@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from spineps_pacs.domain.anatomy import DISC_OFFSET, RGB
+from spineps_pacs.domain.anatomy import RGB
 from spineps_pacs.domain.report import Report
 from spineps_pacs.encode.header import NOT_FOR_DIAGNOSIS
 from spineps_pacs.encode.segments import Segment, level_segments, structure_segments
-from spineps_pacs.encode.views import middle_slice
+from spineps_pacs.encode.views import middle_slice, name_place
 
 PLANES = ("sagittal", "coronal", "axial")
 _DOWNWARDS = {"sagittal": 2, "coronal": 2, "axial": 1}
@@ -166,10 +166,10 @@ def _write_names(picture: Image.Image, cut: _Cut, segments: tuple[Segment, ...],
     rows, columns = cut.instances.shape
     font = _font(max(11, size[1] // 48))
     for segment in segments:
-        where = np.argwhere(cut.instances == segment.instance)
-        if len(where) == 0 or segment.instance > DISC_OFFSET:
+        where = None if segment.disc else name_place(cut.structures, cut.instances, segment.instance)
+        if where is None:
             continue
-        row, column = np.median(where, axis=0)
+        row, column = where
         place = ((column + 0.5) * size[0] / columns, (row + 0.5) * size[1] / rows)
         draw.text(place, _short(segment), fill=_TEXT, font=font, anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from highdicom.pr import GraphicAnnotation, GraphicLayer, GrayscaleSoftcopyPresentationState, TextObject
 
 from spineps_pacs.domain.ports import Result
@@ -12,6 +11,7 @@ from spineps_pacs.encode.concepts import plain
 from spineps_pacs.encode.header import Sheet, body_part, finish
 from spineps_pacs.encode.segments import Segment, level_segments
 from spineps_pacs.encode.sources import decimals
+from spineps_pacs.encode.views import name_place
 
 
 def presentation(sheet: Sheet) -> Result:
@@ -54,12 +54,12 @@ def _annotations(sheet: Sheet, layer: Any) -> list[Any]:
 
 
 def _texts(sheet: Sheet, index: int, segments: tuple[Segment, ...]) -> list[Any]:
-    labels = sheet.report.instances.labels[index]
+    structures, instances = sheet.report.structures.labels[index], sheet.report.instances.labels[index]
     texts = []
     for segment in segments:
-        where = np.argwhere(labels == segment.instance)
-        if len(where):
-            row, column = (float(v) + 1 for v in np.median(where, axis=0))  # the first pixel is 1\1 (PS3.3 C.10.5)
+        where = name_place(structures, instances, segment.instance)
+        if where is not None:
+            row, column = where[0] + 1, where[1] + 1  # the first pixel is 1\1 (PS3.3 C.10.5)
             texts.append(
                 TextObject(plain(segment.label), "PIXEL", anchor_point=(column, row), anchor_point_visible=False)
             )

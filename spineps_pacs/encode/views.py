@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from spineps_pacs.domain.anatomy import CANAL_ID, CORD_ID, DISC_OFFSET
+from spineps_pacs.domain.anatomy import CANAL_ID, CORD_ID, CORPUS_ID, DISC_OFFSET, SACRUM_ID, STRUCTURES
 from spineps_pacs.domain.report import Report
 from spineps_pacs.encode.segments import Segment
+
+Labels = NDArray[np.integer]
+_BODIES = (SACRUM_ID, *next(item.ids for item in STRUCTURES if CORPUS_ID in item.ids))
 
 
 def middle_slice(report: Report) -> int:
@@ -35,8 +39,19 @@ def points(report: Report, segments: tuple[Segment, ...], usable: tuple[int, ...
     return found
 
 
+def name_place(structures: Labels, instances: Labels, instance: int) -> tuple[float, float] | None:
+    """Row and column at which a level is named on one slice: the middle of its body, or of what there is of it."""
+    own = instances == instance
+    body = own & np.isin(structures, _BODIES)
+    where = np.argwhere(body if body.any() else own)
+    if len(where) == 0:
+        return None
+    row, column = np.median(where, axis=0)
+    return float(row), float(column)
+
+
 def _inside(
-    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    mask: NDArray[np.bool_],
     box: tuple[slice, ...],
     middle: int,
     usable: tuple[int, ...],
