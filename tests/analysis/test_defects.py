@@ -75,7 +75,7 @@ def test_endplates_around_a_thirteenth_thoracic_vertebra_are_told_apart(mode: Mo
 
 @pytest.mark.parametrize(("mode", "kind"), [(Mode.UPSTREAM, 53), (Mode.CORRECTED, 52)])
 def test_the_topmost_endplate_is_an_upper_one(mode: Mode, kind: int) -> None:
-    """The plate above the first body in view is its upper plate; without a sacrum the reference calls it a lower one."""
+    """The plate above the first body is its upper one; without a sacrum the reference calls it a lower one."""
     structures, numbers = column([20, 21, 22])
     kinds, instances = completed(structures, numbers, (26,), (80,), mode)
     assert kinds[10, 9, 5] == kind
@@ -98,7 +98,7 @@ def _prediction(low: int, high: int) -> Prediction:
 
 def test_one_empty_couple_does_not_end_the_work() -> None:
     """Three predictions that nowhere share a voxel are left out; the reference gives the whole scan up."""
-    found = {(0, 1): _prediction(0, 4), (1, 1): _prediction(4, 8), (2, 1): _prediction(8, 12), (3, 1): _prediction(12, 16)}
+    found = {(n, 1): _prediction(4 * n, 4 * n + 4) for n in range(4)}
     ranked = [(((0, 1), (1, 1), (2, 1)), 0.9), (((3, 1),), 0.0)]
     with pytest.raises(Unusable, match="couple of 3"):
         fuse(found, ranked, (4, 16, 4), Mode.UPSTREAM)

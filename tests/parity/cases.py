@@ -63,7 +63,7 @@ def truth(name: str, seed: int = 1, spacing: tuple[float, float, float] = SPACIN
     top -= wishes.crop[0] * (top - bottom)
     ys = [v.placed.origin[1] for v in spine.vertebrae] + [s.placed.origin[1] for s in spine.sacrum]
     xs = [v.placed.origin[0] for v in spine.vertebrae]
-    geometry = _pir(top, bottom, min(ys) - 30, max(ys) + 80, min(xs) - 36, max(xs) + 36, spacing)
+    geometry = _pir((min(ys) - 30, top, max(xs) + 36), (max(ys) + 80, bottom, min(xs) - 36), spacing)
     labels = voxelise(spine, geometry)
     rng = np.random.default_rng(seed)
     look = rng.integers(60, 900, 64)
@@ -75,9 +75,9 @@ def truth(name: str, seed: int = 1, spacing: tuple[float, float, float] = SPACIN
     return Truth(np.array(labels.structures), vertebrae, np.clip(image, 0, 1500).astype(np.int16), geometry)
 
 
-def _pir(
-    top: float, bottom: float, front: float, back: float, right: float, left: float, spacing: tuple[float, float, float]
-) -> Geometry:
+def _pir(low: tuple[float, ...], high: tuple[float, ...], spacing: tuple[float, float, float]) -> Geometry:
+    """A P, I, R grid between two corners (front, top, left) and (back, bottom, right), LPS mm."""
+    (front, top, left), (back, bottom, right) = low, high
     p, i, r = spacing
     affine = np.array([[0, 0, -r, left], [p, 0, 0, front], [0, -i, 0, top], [0, 0, 0, 1]], dtype=np.float64)
     return Geometry(affine, (int((back - front) / p), int((top - bottom) / i), int((left - right) / r)))
@@ -88,7 +88,7 @@ def soiled(structures: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     out = structures.copy()
     noise = ndimage.gaussian_filter(rng.normal(size=out.shape), 1.5)
-    shift = [int(round(s)) for s in rng.normal(0, 1, 3)]
+    shift = [round(s) for s in rng.normal(0, 1, 3)]
     moved = np.roll(out, shift, axis=(0, 1, 2))
     out = np.where(noise > 1.6 * noise.std(), moved, out)
     for at in np.argwhere(rng.random(out.shape) < 3e-6 * out.size / 1e3)[:40]:

@@ -106,12 +106,13 @@ def lines(folder: Path) -> list[Line]:
 
 def show(table: list[Line]) -> None:
     """One line a case; of the paths only how many."""
+    out = sys.stdout.write
     for line in table:
         if line.stage != "path" or not line.same:
-            print(f"{'equal ' if line.same else 'DIFFER'}  {line.stage:<10} {line.case:<24} {line.what}")
+            out(f"{'equal ' if line.same else 'DIFFER'}  {line.stage:<10} {line.case:<24} {line.what}\n")
     for stage in sorted({line.stage for line in table}):
         of = [line for line in table if line.stage == stage]
-        print(f"{sum(line.same for line in of):>5} of {len(of):<5} {stage}")
+        out(f"{sum(line.same for line in of):>5} of {len(of):<5} {stage}\n")
 
 
 GOLDEN_CASES = (

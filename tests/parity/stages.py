@@ -26,7 +26,7 @@ from tests.parity import cases
 
 Arrays = dict[str, NDArray[Any]]
 CUTOUT = (96, 96, 24)
-CLASSES = tuple((n, min(n - 40, 9)) for n in range(41, 52)) + ((26, 0),)
+CLASSES = (*((n, min(n - 40, 9)) for n in range(41, 52)), (26, 0))
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
