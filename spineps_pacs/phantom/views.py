@@ -15,9 +15,9 @@ AXES = {
     "H": (0.0, 0.0, 1.0), "F": (0.0, 0.0, -1.0),
 }  # fmt: skip
 NAMES = {
-    "sagittal": "LFP", "reversed": "RFP", "rows-flipped": "LHP", "columns-flipped": "LFA", "both-flipped": "LHA",
-    "transposed": "LPF", "transposed-rows-flipped": "LAF", "transposed-columns-flipped": "LPH",
-    "transposed-reversed": "RPF",
+    "sagittal": "LIP", "reversed": "RIP", "rows-flipped": "LSP", "columns-flipped": "LIA", "both-flipped": "LSA",
+    "transposed": "LPI", "transposed-rows-flipped": "LAI", "transposed-columns-flipped": "LPS",
+    "transposed-reversed": "RPI",
 }  # fmt: skip
 """Plain names of common orientations; every other one is given by its three letters."""
 
@@ -42,8 +42,8 @@ class Orientation:
     @staticmethod
     def named(name: str, turn: float = 0.0, tilt: float = 0.0) -> Orientation:
         """A named orientation, or one by its letters; S and I are taken for H and F."""
-        letters = name.upper().translate(str.maketrans("SI", "HF")) if len(name) == 3 else name
-        return Orientation(NAMES.get(name, letters), turn, tilt)
+        letters = NAMES.get(name, name.upper())
+        return Orientation(letters.translate(str.maketrans("SI", "HF")) if len(letters) == 3 else name, turn, tilt)
 
     @property
     def directions(self) -> Floats:
