@@ -15,6 +15,10 @@ RANGES = {
 }  # fmt: skip
 """What a spine can have, in the kind's unit, by the beginning of the kind (the longest that fits)."""
 
+SIZES = ("body_height", "disc_height", "canal", "cord")
+DOUBTFUL = 0.6
+"""A size is not given when this part of it, or more, is uncertain."""
+
 
 def point(world: Floats) -> Point:
     """A point of a report, to the micrometre."""
@@ -25,7 +29,7 @@ def point(world: Floats) -> Point:
 def given(
     kind: str, subject: int, number: tuple[float, float], line: tuple[Floats, ...] = (), other: int | None = None
 ) -> Measurement:
-    """The answer with this value and this uncertainty, unless no spine can have the value."""
+    """The answer with this value and this uncertainty, unless no spine can have the value or it is too uncertain."""
     value, uncertainty = (float(n) for n in number)
     low, high = RANGES[max((k for k in RANGES if kind.startswith(k)), key=len)]
     if not (np.isfinite(value) and np.isfinite(uncertainty)):
@@ -33,6 +37,8 @@ def given(
     if not low <= value <= high:
         why = f"{value:.1f} lies outside of {low:g} to {high:g}"
         return not_given(kind, subject, why, other, Missing.OUT_OF_RANGE)
+    if uncertainty > DOUBTFUL * value and kind.startswith(SIZES):
+        return not_given(kind, subject, f"{value:.1f} is as uncertain as ± {uncertainty:.1f}", other)
     points = tuple(point(p) for p in line)
     return Measurement(kind, subject, value, other=other, uncertainty=uncertainty, points=points)
 

@@ -120,8 +120,7 @@ def _axis(solids: dict[int, Solid], frames: dict[int, Frame], levels: Levels) ->
 
 def _made(instance: int, solid: Solid, frame: Frame, own_middle: bool = True) -> Shape | str:
     """The shape, or why there is none."""
-    view = in_view(solid, frame, own_middle)
-    return shape(instance, solid, frame, view) if view.ends else view.problem
+    return shape(instance, solid, frame, in_view(solid, frame, own_middle))
 
 
 def _axis_body(instance: int, solid: Solid, frame: Frame) -> Shape | str:

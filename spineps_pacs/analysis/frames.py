@@ -23,6 +23,10 @@ LEFT, POSTERIOR, UP = 0, 1, 2
 """Places of the axes of a frame, and of its local coordinates."""
 
 
+class Shapeless(Exception):
+    """A handful of voxels that has no shape to measure; the message says why."""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """A rigid frame: origin in LPS mm; axes as rows (left, posterior, up), right-handed."""
@@ -93,6 +97,8 @@ class Solid:
         lines = np.moveaxis(values, axis, -1).reshape(-1, values.shape[axis])
         places = np.moveaxis(lattice, axis, -2)[..., 0, :].reshape(-1, 3)
         hit = lines.max(axis=1) >= HALF
+        if not hit.any():
+            raise Shapeless("it is thinner than a voxel")
         low, high = _crossings(lines[hit], ticks[axis])
         long = high - low > SHORT * np.median(high - low)
         near, far = places[hit][long].copy(), places[hit][long].copy()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spineps_pacs.analysis.frames import LEFT, POSTERIOR, UP, Frame, Solid, Surface, robust_fit, unit
+from spineps_pacs.analysis.frames import LEFT, POSTERIOR, UP, Frame, Shapeless, Solid, Surface, robust_fit, unit
 from spineps_pacs.domain.volume import Floats, Geometry
 
-FEW_VOXELS, FEW_SLICES = 60, 3
-"""A thing below these numbers of voxels or slices has no shape that one could measure."""
+FEW_VOXELS, FEW_SLICES, FEW_LINES = 60, 3, 4
+"""A thing with fewer voxels, slices, or lines through an endplate has no shape that one could measure."""
 INNER = 0.8
 """Part of the half width and half depth that tells how an endplate lies; beyond are rims and osteophytes."""
 RIM = 0.08
@@ -79,6 +79,8 @@ class Shape:
         Seen from above: the rims count, a waist between them does not.
         """
         points = self.upper.points[np.abs(self.upper.points[:, LEFT]) < self.band]
+        if len(np.unique(points[:, POSTERIOR])) < FEW_LINES:
+            raise Shapeless("its middle is hardly there")
         lines = [points[points[:, LEFT] == x, POSTERIOR] for x in np.unique(points[:, LEFT])]
         half = float(np.min(np.diff(np.unique(points[:, POSTERIOR])))) / 2
         front, back = (float(np.median([end(line) for line in lines])) for end in (np.min, np.max))
@@ -109,6 +111,8 @@ class Shape:
             (np.abs(points[:, LEFT]) < self.band) & (points[:, UP] > bottom + margin) & (points[:, UP] < top - margin)
         )
         h = points[near, UP]
+        if len(h) < FEW_LINES:
+            return self.extent()[1]
         found, _ = robust_fit(np.column_stack([np.ones(len(h)), h, h * h]), points[near, POSTERIOR], np.ones(len(h)))
         return float(found @ (1.0, up, up * up))
 
@@ -117,16 +121,30 @@ class Shape:
         points = (self.upper if end == "upper" else self.lower).points
         half = np.array(self.size)[[LEFT, POSTERIOR]] / 2 * INNER
         inner = (np.abs(points[:, [LEFT, POSTERIOR]]) < half).all(axis=1)
+        if inner.sum() < FEW_LINES:
+            raise Shapeless("its endplate is hardly there")
         return np.asarray(Surface(points[inner], UP).normal() @ self.frame.axes)
 
 
-def shape(instance: int, solid: Solid, frame: Frame, view: View) -> Shape:
-    """The shape of a solid, its frame turned until up is the mean normal of its endplates."""
+def shape(instance: int, solid: Solid, frame: Frame, view: View) -> Shape | str:
+    """The shape of a solid, its frame turned until up is the mean normal of its endplates; or why it has none."""
+    if not view.ends:
+        return view.problem
+    try:
+        return _settled(instance, solid, frame, view)
+    except Shapeless as problem:
+        return str(problem)
+
+
+def _settled(instance: int, solid: Solid, frame: Frame, view: View) -> Shape:
     found = _shape(instance, solid, frame, view)
     for _ in range(2):
         up = unit(np.sum([found.normal(end) for end in view.ends], axis=0))
         turned = Frame.along(found.frame.origin, up, frame.axes[POSTERIOR])
         found = _shape(instance, solid, turned, view)
+    found.extent()
+    for end in view.ends:
+        found.normal(end)
     return found
 
 

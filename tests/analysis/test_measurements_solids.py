@@ -135,7 +135,12 @@ def test_volumes_are_voxels(masks: Masks) -> None:
 def test_a_height_is_as_long_as_its_line(masks: Masks) -> None:
     """The two points of a height, of the canal's depth and of a slip are as far apart as the number says."""
     found = measured(masks, LEVELS)
-    for kind, i in (("body_height_anterior", 21), ("disc_height_posterior", 121), ("canal_ap_diameter", 22), ("slip", 21)):
+    for kind, i in (
+        ("body_height_anterior", 21),
+        ("disc_height_posterior", 121),
+        ("canal_ap_diameter", 22),
+        ("slip", 21),
+    ):
         answer = found[kind, i]
         first, second = np.array(answer.points)
         assert np.linalg.norm(first - second) == pytest.approx(abs(answer.value), abs=2e-3)
@@ -152,7 +157,11 @@ def test_a_body_without_slices_beside_the_middle_is_not_measured() -> None:
 def assert_same(first: dict, second: dict) -> None:
     """The same keys, and values equal but for rounding on the lattice of look-ups."""
     assert first.keys() == second.keys()
-    wrong = {key: (first[key], second[key]) for key in first if abs(first[key] - second[key]) > 0.02 + 1e-3 * abs(second[key])}
+    wrong = {
+        key: (first[key], second[key])
+        for key in first
+        if abs(first[key] - second[key]) > 0.02 + 1e-3 * abs(second[key])
+    }
     assert wrong == {}
 
 
