@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from spineps_pacs.analysis.codestreams import declared
-from spineps_pacs.analysis.planes import Plane, Rescale
+from spineps_pacs.analysis.planes import Plane, Rescale, colours
 from spineps_pacs.domain.attributes import items, quietly, text, whole
 from spineps_pacs.domain.errors import Unusable
 
@@ -117,12 +117,10 @@ class _Image:
         self._streams: list[bytes] | None = None
 
     def _check_kind(self) -> None:
-        samples = whole(self.dataset, "SamplesPerPixel") or 1
-        colours = text(self.dataset, "PhotometricInterpretation")
-        if samples != 1 or colours not in ("", "MONOCHROME1", "MONOCHROME2"):
-            raise Unusable(f"a colour image is no volume: {samples} samples per pixel, {colours or 'unknown colours'}")
-        if self.keyword == "PixelData" and self.allocated not in (8, 16, 32, 64):
-            raise Unusable(f"{self.allocated} bits allocated per pixel cannot be read, only 8, 16, 32 or 64")
+        if refusal := colours(self.dataset):
+            raise Unusable(refusal)
+        if self.keyword == "PixelData" and self.allocated not in (1, 8, 16, 32, 64):
+            raise Unusable(f"{self.allocated} bits allocated per pixel cannot be read, only 1, 8, 16, 32 or 64")
         claimed = self.rows * self.columns * max(self.allocated, 8) // 8
         if claimed > LARGEST_BYTES:
             raise Unusable(f"an image of {self.rows} x {self.columns} pixels would take {claimed / 1e9:.1f} GB")
@@ -133,6 +131,8 @@ class _Image:
             return self._native(index, _KINDS[self.keyword])
         if self._compressed():
             return self._settled(self._decoded(index))
+        if self.allocated == 1:
+            return self._bits(index)
         order = ">" if self.syntax in (ExplicitVRBigEndian, _GE_BIG_ENDIAN) else "<"
         kind = np.dtype(f"{order}{'i' if self.signed else 'u'}{self.allocated // 8}")
         return self._settled(self._native(index, kind))
@@ -158,6 +158,15 @@ class _Image:
             content = _swapped(self.dataset, content)
         found = np.frombuffer(content, kind, count, start).reshape(self.rows, self.columns)
         return np.asarray(found.astype(kind.newbyteorder("="), copy=False))
+
+    def _bits(self, index: int) -> Stored:
+        """One bit a pixel, the first in the lowest bit; frames follow each other without padding (PS3.5 8.1.1)."""
+        count = self.rows * self.columns
+        if len(self.content) * 8 < (index + 1) * count:
+            raise Unusable(f"the pixel data hold {len(self.content)} of {-(-self.frames * count // 8)} bytes")
+        start, skipped = divmod(index * count, 8)
+        packed = np.frombuffer(self.content, np.uint8, -(-(skipped + count) // 8), start)
+        return np.unpackbits(packed, bitorder="little")[skipped : skipped + count].reshape(self.rows, self.columns)
 
     def _decoded(self, index: int) -> Stored:
         if self._streams is None:

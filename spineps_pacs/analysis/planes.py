@@ -101,9 +101,12 @@ def _crooked(orientation: tuple[float, ...]) -> str:
 
 
 def planes(dataset: Dataset, source: int = 0, digest: int | None = None) -> tuple[Plane, ...]:
-    """The planes of one dataset, which is number `source` of its series; never raises on what a header holds."""
+    """The planes of one dataset, which is number `source` of its series; never raises on what a header holds.
+
+    What has no Rows, Columns or Bits Allocated is no image: a report, a spectrum, raw data.
+    """
     with quietly():
-        if not (whole(dataset, "Rows") and whole(dataset, "Columns")):
+        if not all(whole(dataset, keyword) for keyword in ("Rows", "Columns", "BitsAllocated")):
             return ()
         if is_mosaic(dataset):
             return _tiled(dataset, source, mosaic(dataset), digest)
@@ -145,7 +148,16 @@ def _plane(dataset: Dataset, source: int, frame: int | None, groups: Groups, dig
         marks=_marks(dataset, groups),
         order=_order(dataset, frame),
         digest=digest,
+        refusal=colours(dataset),
     )
+
+
+def colours(dataset: Dataset) -> str:
+    """Why an image is no field of values: it has colours; empty when it is grey."""
+    samples, kind = whole(dataset, "SamplesPerPixel") or 1, text(dataset, "PhotometricInterpretation")
+    if samples == 1 and kind in ("", "MONOCHROME1", "MONOCHROME2"):
+        return ""
+    return f"a colour image is no volume: {samples} samples per pixel, {kind[:16] or 'unknown colours'}"
 
 
 def _offset(first: Plane, frames: int, offsets: tuple[float, ...]) -> tuple[Plane, ...]:

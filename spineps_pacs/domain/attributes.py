@@ -5,10 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_sequence
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 _LONGEST_TEXT = 1024
 _MOST_VALUES = 100_000
@@ -96,9 +99,18 @@ def items(dataset: Dataset, key: str | int) -> tuple[Dataset, ...]:
     try:
         found = dataset.get(key)
         found = found.value if isinstance(found, DataElement) else found
+        if isinstance(found, bytes):
+            found = _unknown_sequence(found)
         return tuple(item for item in found if isinstance(item, Dataset)) if found is not None else ()
     except Exception:  # noqa: BLE001 - a broken sequence has no items
         return ()
+
+
+def _unknown_sequence(content: bytes) -> Sequence | None:
+    """The items of a sequence whose VR was lost on the way (UN); none when the bytes hold no item (PS3.5 6.2.2)."""
+    if not content.startswith(b"\xfe\xff\x00\xe0"):
+        return None
+    return read_sequence(BytesIO(content), True, True, len(content), "iso8859")
 
 
 def private_tag(dataset: Dataset, group: int, creator: str, element: int) -> int | None:

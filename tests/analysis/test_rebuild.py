@@ -477,3 +477,23 @@ def test_thousands_of_scattered_planes_are_sorted_in_seconds() -> None:
     numbered = [replace(it, sop_instance_uid=str(at)) for at, it in enumerate([*oriented, *placed])]
     assert len(found_in(numbered)) > 500
     assert time.process_time() - start < 20
+
+
+def test_one_bit_pixels_are_read() -> None:
+    """Frames of one bit a pixel follow each other without padding, here across bytes."""
+    affine, shape = made.grid((7, 5, 3))
+    dataset = made.enhanced(affine, shape)
+    bits = (made.field(made.places(affine, shape)) > 1600).astype(np.uint8)
+    dataset.PixelData = np.packbits(bits.ravel(), bitorder="little").tobytes() + b"\0" * 2
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 1, 1, 0
+    volume = rebuild(made.gathered([dataset]))
+    assert np.array_equal(volume.voxels[::-1], bits)
+
+
+def test_what_holds_no_image_makes_no_volume() -> None:
+    """A spectrum has rows and columns but no pixels; a colour image is listed with its reason."""
+    spectrum, colour = base()[0], base()[0]
+    del spectrum.BitsAllocated, spectrum.PixelData
+    assert volumes(made.gathered([spectrum])) == ()
+    colour.SamplesPerPixel, colour.PhotometricInterpretation = 3, "RGB"
+    assert "colour image" in volumes(made.gathered([colour]))[0].role

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import scanners
 import SimpleITK
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -205,6 +207,16 @@ def turned_mosaic(rotation: NDArray[np.float64], *, against: bool) -> list[Datas
     return [dataset]
 
 
+def without_words(make: Make) -> list[Dataset]:
+    """Written with implicit VR and read back: private elements have lost their type."""
+    dataset = make()[0]
+    buffer = io.BytesIO()
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(buffer, implicit_vr=True, little_endian=True, enforce_file_format=True)
+    return [dcmread(io.BytesIO(buffer.getvalue()))]
+
+
 def two_acquisitions() -> list[Dataset]:
     late = made.series(*grid(), seed=1, AcquisitionNumber=2, InstanceNumber=lambda at: 50 + at)
     return made.series(*grid()) + late
@@ -233,6 +245,8 @@ SEVERAL: dict[str, Make] = {
     "mosaic, oblique": lambda: turned_mosaic(OBLIQUE, against=False),
     "mosaic, oblique, against": lambda: turned_mosaic(OBLIQUE, against=True),
     "mosaic, axial, against": lambda: turned_mosaic(AXIAL, against=True),
+    "UIH grid, implicit": lambda: without_words(lambda: uih_grid(9)),
+    "mosaic, implicit": lambda: without_words(lambda: turned_mosaic(OBLIQUE, against=True)),
     "two acquisitions": two_acquisitions,
     "two orientations": two_orientations,
     "two echoes": lambda: made.series(*grid()) + made.series(*grid(), seed=1, EchoTime="20", EchoNumbers=2),
