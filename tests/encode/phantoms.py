@@ -36,5 +36,3 @@ def phantom(folder: Path, request: StudyRequest) -> tuple[Report, Series]:
 
 def _grid(shape: tuple[int, int, int]) -> np.ndarray:
     return np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
-
-

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from encode.cases import OPTIONS, identity
 from encode.phantoms import phantom
-
 from spineps_pacs.encode.options import Options
 from spineps_pacs.encode.results import encode
 from spineps_pacs.encode.verify import verify_all
