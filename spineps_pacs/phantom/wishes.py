@@ -43,15 +43,37 @@ class Wishes:
             raise ValueError(f"a phantom has 11, 12 or 13 thoracic vertebrae, not {self.thoracic}")
         if self.lumbar not in (4, 5, 6):
             raise ValueError(f"a phantom has 4, 5 or 6 lumbar vertebrae, not {self.lumbar}")
-        present = set(level_names(self.thoracic, self.lumbar))
+        present = level_names(self.thoracic, self.lumbar)
         for name in self._named():
-            if name not in present:
-                raise ValueError(f"this spine has no {name}")
+            if name not in present[:-1]:
+                raise ValueError(f"this spine has no {name} of which one could wish that")
+        self._check_range(present)
+        self._check_amounts()
+
+    def _check_range(self, present: tuple[str, ...]) -> None:
+        names = self.levels.split("-")
+        if len(names) != 2 or not set(names) <= set(present) or present.index(names[0]) > present.index(names[1]):
+            raise ValueError(f"levels run from the head down, as C2-S1, and are those of the spine, not {self.levels}")
+        if min(self.crop) < 0 or sum(self.crop) >= 0.9:
+            raise ValueError(f"a field of view cannot lose {self.crop[0]} of its head and {self.crop[1]} of its tail")
+
+    def _check_amounts(self) -> None:
+        for what, value, least, most in (
+            ("degeneration", self.degeneration, 0, 1),
+            ("scoliosis", self.scoliosis, 0, 60),
+            ("osteophytes", self.osteophytes, 0, 2),
+            ("size", self.size, 0.5, 1.4),
+            *(("fracture", x, 0, 0.7) for _, x in self.fracture),
+            *(("listhesis", x, -12, 15) for _, x in self.listhesis),
+            *(("stenosis", x, 0, 0.7) for _, x in self.stenosis),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{what} lies between {least} and {most}, not {value}")
 
     def _named(self) -> list[str]:
         pairs = [name for name, _ in (*self.fracture, *self.listhesis, *self.stenosis)]
         single = [name for name in (self.missing_disc, self.merged, self.metal, self.gap) if name]
-        return [*pairs, *single, *self.haemangioma, *self.levels.split("-")]
+        return [*pairs, *single, *self.haemangioma]
 
 
 def level_names(thoracic: int = 12, lumbar: int = 5) -> tuple[str, ...]:

@@ -129,3 +129,11 @@ def test_the_same_seed_gives_the_same_labels(spine: Spine) -> None:
     assert first.instances.tobytes() == again.instances.tobytes()
     other = voxelise(draw_spine(4, Wishes()), grid)
     assert other.instances.tobytes() != first.instances.tobytes()
+
+
+def test_a_grid_far_from_the_spine_is_empty(spine: Spine) -> None:
+    """Beside the patient there is air and no label."""
+    labels = voxelise(spine, grids.sagittal((600, 0, 0), (20, 60, 60), (5.0, 3.0, 3.0)))
+    assert not labels.structures.any()
+    assert not labels.instances.any()
+    assert (labels.tissues == 0).all()

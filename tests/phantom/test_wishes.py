@@ -18,11 +18,24 @@ def test_levels_run_from_c2_to_s1() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"thoracic": 10}, {"lumbar": 7}, {"merged": "L6"}, {"fracture": (("T13", 0.3),)}, {"levels": "C2-L6"}],
+    [
+        {"thoracic": 10},
+        {"lumbar": 7},
+        {"merged": "L6"},
+        {"gap": "S1"},
+        {"levels": "C2"},
+        {"fracture": (("T13", 0.3),)},
+        {"levels": "C2-L6"},
+        {"levels": "S1-C2"},
+        {"fracture": (("L1", 0.95),)},
+        {"listhesis": (("L4", 40.0),)},
+        {"degeneration": 1.5},
+        {"crop": (0.6, 0.5)},
+    ],
 )
 def test_a_wish_that_no_spine_has_is_refused(wrong: dict[str, object]) -> None:
     """The sentence names the number or level."""
-    with pytest.raises(ValueError, match=r"10|7|L6|T13"):
+    with pytest.raises(ValueError, match=r"10|7|L6|T13|S1-C2|S1|C2|0.95|40|1.5|0.6"):
         Wishes(**wrong)  # type: ignore[arg-type]
 
 
