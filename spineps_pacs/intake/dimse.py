@@ -105,6 +105,7 @@ class DicomPort:
             (evt.EVT_REJECTED, self._rejected),
             (evt.EVT_ABORTED, self._aborted),
             (evt.EVT_DATA_RECV, self._count),
+            (evt.EVT_CONN_CLOSE, _drop_half),
             *(more or []),
         ]
         self._server = ae.make_server(
@@ -208,3 +209,11 @@ def _series(association: Any) -> set[str]:
         association.brought = set()
     brought: set[str] = association.brought
     return brought
+
+
+def _drop_half(event: Any) -> None:
+    """The connection ended in the middle of a dataset: its half is removed."""
+    file = getattr(event.assoc.dimse.message, "_data_set_file", None)
+    if file is not None and not file.closed:
+        file.close()
+        Path(file.name).unlink(missing_ok=True)

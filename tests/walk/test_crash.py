@@ -23,6 +23,9 @@ from walk.crash_parts import Plan, receive, work
 from walk.node import Front, Ground, eventually
 from walk.peers import FakePacs, send
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+"""The library leaves a socket to the garbage collector when the peer was the first to hang up."""
+
 BACK_PLACES = 138
 """Calls that the working half makes for one series; found by counting, and held by a test."""
 FRONT_PLACES = 30
