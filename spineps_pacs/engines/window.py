@@ -105,14 +105,17 @@ def accumulate(
 ) -> Sums:
     """Sums up weighted tiles; in half precision with the reference's roundings."""
     weight = gaussian(window.patch, window.kind, window.peak).to(device)
+    wide = weight.float()
     scores = torch.zeros((heads, *shape), dtype=window.kind, device=device)
     weights = torch.zeros(tuple(shape), dtype=window.kind, device=device)
     for box, answer in answers:
         place = scores[(slice(None), *box)]
-        if window.half:
-            place += answer.to(device) * weight
-        else:
+        if not window.half:
             place.addcmul_(answer.to(device).float(), weight)
+        elif answer.dtype == torch.float32:  # what `+=` would give, at two thirds of its time
+            place.copy_(place.float().add_(answer.to(device) * wide))
+        else:
+            place += answer.to(device) * weight
         weights[box] += weight
     return Sums(scores, weights)
 
