@@ -1,9 +1,11 @@
 """A site's own words on its series: a small language over header values, parsed once, unable to do anything else.
 
     SeriesDescription ~ "t2.*sag" and not (ManufacturerModelName = "Aera" or EchoTime < 80)
+    t2.*sag
 
-Operators: ~ and !~ (regular expression, anywhere, upper and lower case alike), = != (texts, upper and lower case
-alike; numbers), < <= > >= (numbers). `and` binds closer than `or`. An absent value is an empty text, and no number.
+Without any operator, the whole is a regular expression on the series description. Operators: ~ and !~ (regular
+expression, anywhere, upper and lower case alike), = != (texts, upper and lower case alike; numbers), < <= > >=
+(numbers). `and` binds closer than `or`. An absent value is an empty text, and no number.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ Lookup = Callable[[str], Value]
 Test = Callable[[Lookup], bool]
 
 _TOKEN = re.compile(r"""\s*(?:(\(|\)|!~|~|!=|<=|>=|=|<|>)|"([^"]*)"|'([^']*)'|([^\s()!~=<>"']+))""")
+_OPERATOR = re.compile("[~=<>]")
 _ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _LONGEST = 4000
 
@@ -46,6 +49,8 @@ def parse(source: str, names: frozenset[str]) -> Expression:
     """The expression, or SettingsError with what is wrong and where."""
     if len(source) > _LONGEST:
         raise SettingsError(f"an expression of {len(source)} characters is too long, {_LONGEST} are allowed")
+    if not _OPERATOR.search(source):
+        return Expression(source, _matches("SeriesDescription", _pattern(source, source), wanted=True))
     parser = _Parser(source, _tokens(source), names)
     try:
         test = parser.alternatives()
@@ -108,18 +113,12 @@ class _Parser:
         sign = self._next("an operator").text
         wanted = self._next("a value")
         if sign in ("~", "!~"):
-            return _matches(name.text, self._pattern(wanted.text), wanted=sign == "~")
+            return _matches(name.text, _pattern(wanted.text, self._source), wanted=sign == "~")
         if sign in ("=", "!="):
             return _equals(name.text, wanted.text, wanted=sign == "=")
         if sign in _ORDER:
             return _compares(name.text, _ORDER[sign], self._number(wanted.text))
         raise self._fault(f"{sign!r} is no operator; there are ~ !~ = != < <= > >=")
-
-    def _pattern(self, text: str) -> re.Pattern[str]:
-        try:
-            return re.compile(text, re.IGNORECASE)
-        except re.error as error:
-            raise self._fault(f"{text!r} is no regular expression: {error}") from error
 
     def _number(self, text: str) -> float:
         try:
@@ -141,6 +140,13 @@ class _Parser:
 
     def _fault(self, what: str) -> SettingsError:
         return SettingsError(f"the expression {self._source!r} cannot be read: {what}")
+
+
+def _pattern(text: str, source: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise SettingsError(f"{text!r} in {source!r} is no regular expression: {error}") from error
 
 
 def _matches(name: str, pattern: re.Pattern[str], *, wanted: bool) -> Test:

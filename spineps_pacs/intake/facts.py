@@ -178,6 +178,12 @@ def _places(shots: Sequence[Shot]) -> tuple[int, int, float | None]:
 
 
 def _field_of_view(shots: Sequence[Shot], rows: int, columns: int) -> float | None:
-    """The longer side of an image, mm."""
-    spacing = next((shot.spacing for shot in shots if len(shot.spacing) == 2), None)
-    return round(max(rows * spacing[0], columns * spacing[1]), 1) if spacing else None
+    """The extent of an image from head to foot, mm; of one that has none (axial), its longer side."""
+    shot = next((shot for shot in shots if len(shot.spacing) == 2), None)
+    if shot is None:
+        return None
+    height, width = rows * shot.spacing[0], columns * shot.spacing[1]
+    if len(shot.orientation) != 6:
+        return round(max(height, width), 1)
+    upright = height * abs(shot.orientation[5]) + width * abs(shot.orientation[2])
+    return round(upright if upright > 1 else max(height, width), 1)

@@ -282,7 +282,7 @@ def repetitions(facts: Facts, limits: Limits) -> Check:
 
 
 def field_of_view(facts: Facts, limits: Limits) -> Check:
-    """Images large enough to show several vertebrae; unknown passes."""
+    """An extent from head to foot that shows several vertebrae; unknown passes."""
     found, limit = facts.field_of_view_mm, limits.min_field_of_view_mm
     value = f"{found:g} mm" if found else "unknown"
     return Check(not found or found >= limit, value, f"{limit:g} mm", f"{value} < {limit:g} mm → too small a view")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import made_dicom as made
 import pytest
@@ -225,6 +226,8 @@ def test_a_source_may_have_its_own_limits() -> None:
         ("StationName != ''", False),
         ("InversionTime < 100", False),
         ("Source = CT99", False),
+        ("T2.*sag", True),
+        ("^sag", False),
     ],
 )
 def test_expressions_mean_what_they_say(expression: str, true: bool) -> None:
@@ -242,7 +245,8 @@ def test_expressions_mean_what_they_say(expression: str, true: bool) -> None:
     [
         ("SeriesDescripton ~ a", "'SeriesDescripton' is no name"),
         ("EchoTime >", "a value is missing"),
-        ("EchoTime ? 3", "no operator"),
+        ("EchoTime ? Modality = MR", "no operator"),
+        ("t2(", "no regular expression"),
         ("EchoTime > long", "'long' is no number"),
         ("(EchoTime > 3", "bracket"),
         ("EchoTime > 3 )", "not expected"),
@@ -277,3 +281,13 @@ def test_nothing_at_all_is_skipped_not_an_error() -> None:
         verdict = judge(datasets, LIMITS)
         assert not verdict.taken
         assert verdict.reason
+
+
+def test_every_rule_and_limit_is_documented() -> None:
+    """docs/selection.md names each rule and each limit, and no default that is not true."""
+    page = (Path(__file__).parents[2] / "docs" / "selection.md").read_text()
+    assert all(f"| {name} |" in page for name, _ in RULES)
+    for it in dataclasses.fields(Limits):
+        if it.name not in ("sources", "include", "exclude"):
+            shown = f"{it.default:g}" if isinstance(it.default, float) else str(it.default).lower()
+            assert f"`{it.name}` ({shown}" in page, it.name
