@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from spineps_pacs.phantom.study import StudyRequest, write_study
 from spineps_pacs.phantom.wishes import Wishes
+from tests.conftest import find_program
 
 SMALL = {"slices": 6, "pixel": 2.0, "slice_spacing": 6.0, "columns": 96}
 
@@ -193,3 +194,22 @@ def test_a_request_that_makes_no_study_is_refused(wrong: dict[str, object]) -> N
     """The sentence names the value."""
     with pytest.raises(ValueError, match=f"(?i){next(iter(wrong.values()))}"):
         request(**wrong)
+
+
+@pytest.mark.real("dcm2niix")
+@pytest.mark.parametrize(
+    ("orientation", "enhanced"), [("sagittal", False), ("transposed-rows-flipped", False), ("LSA", True)]
+)
+def test_an_independent_converter_finds_the_same_grid(tmp_path: Path, orientation: str, enhanced: bool) -> None:
+    """What dcm2niix makes of an oblique series lies where the truth lies, and its bright canal in the canal."""
+    study = write_study(
+        tmp_path, request(only_t2=True, orientation=orientation, turn=8.0, tilt=-6.0, enhanced=enhanced, rows=96)
+    )
+    command = [find_program("dcm2niix"), "-f", "converted", "-o", str(tmp_path), str(study.series[0])]
+    subprocess.run([str(c) for c in command], check=True, capture_output=True)
+    converted, truth = (
+        nib.as_closest_canonical(nib.load(tmp_path / name)) for name in ("converted.nii", "truth/structures.nii.gz")
+    )
+    assert np.allclose(converted.affine, truth.affine, atol=1e-3)
+    image, labels = np.asarray(converted.dataobj), np.asarray(truth.dataobj)
+    assert np.median(image[labels == 61]) > 1.4 * np.median(image[labels == 49])
