@@ -18,14 +18,12 @@ REACH = 14.0
 """Half length in mm of the piece of canal that tells which way it runs."""
 SLAB = 2.0
 """Standard deviation in mm of the weight, along the canal, with which voxels count for the plane."""
-
-
 WIDE, FAR = 25.0, 60.0
 """How far to the side of a body's middle, and behind it, its canal is looked for, mm."""
 SHORTEST = 0.5
 """A slice with a shorter chord, mm, only grazes the canal."""
 FEW_VOXELS, FEW_SLICES, FEW_CORD_SLICES = 50, 3, 2
-"""Below these numbers the canal or the cord is not measured."""
+"""With fewer voxels or slices the canal, or the cord, is not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +53,8 @@ class Section:
     """A cut through the tube, slice by slice: the slice's place to the left, its chords of canal and of cord, all mm.
 
     `middle` is how far behind the frame's origin the middle of the canal's chord lies; `pitch` the distance of
-    neighbouring slices in the cut; `pixel` the size of a pixel; `is_cut` is true when the
-    canal may go on beyond the field of view.
+    neighbouring slices in the cut; `pixel` the size of a pixel; `is_cut` is true when the canal may go on
+    beyond the field of view.
     """
 
     frame: Frame

@@ -59,8 +59,9 @@ def find_column(structures: SemanticMask, instances: InstanceMask, levels: Level
     axis = _axis(solids, frames, levels)
     made = {i: _axis_body(i, s, frames[i]) if i == axis else _made(i, s, frames[i]) for i, s in solids.items()}
     bodies, problems = _sorted(made)
-    if SACRUM_ID in sequence and bodies:
-        found, wrong = _sorted({SACRUM_ID: _sacrum(structures, instances, list(bodies.values())[-1])})
+    if SACRUM_ID in sequence:
+        last = bodies.get(sequence[-2]) if len(sequence) > 1 else None
+        found, wrong = _sorted({SACRUM_ID: _sacrum(structures, instances, last)})
         bodies, problems = bodies | found, problems | wrong
     wanted = {i: (i,) for i in instances.ids() if DISC_OFFSET < i < ENDPLATE_OFFSET}
     solids = _big(pieces(structures, instances, (DISC_ID,), wanted)) if bodies else {}
@@ -69,9 +70,8 @@ def find_column(structures: SemanticMask, instances: InstanceMask, levels: Level
 
 
 def _sorted(made: dict[int, Shape | str]) -> tuple[dict[int, Shape], dict[int, str]]:
-    return {i: s for i, s in made.items() if isinstance(s, Shape)}, {
-        i: s for i, s in made.items() if isinstance(s, str)
-    }
+    shapes = {i: s for i, s in made.items() if isinstance(s, Shape)}
+    return shapes, {i: s for i, s in made.items() if isinstance(s, str)}
 
 
 def _order(levels: Levels, instances: InstanceMask) -> tuple[int, ...]:
@@ -154,8 +154,10 @@ def _disc_frame(solid: Solid, bodies: dict[int, Shape]) -> Frame:
     return Frame(frame.world(aside, 0.0, 0.0), frame.axes)
 
 
-def _sacrum(structures: SemanticMask, instances: InstanceMask, last: Shape) -> Shape | str:
+def _sacrum(structures: SemanticMask, instances: InstanceMask, last: Shape | None) -> Shape | str:
     """The top of the sacrum below the last body: what lies under that body's footprint, one body deep."""
+    if last is None:
+        return "the vertebra above the sacrum has no shape"
     ids = (SACRUM_ID, *ENDPLATE_IDS)
     solid = pieces(structures, instances, ids, {0: (SACRUM_ID, SACRUM_ID + ENDPLATE_OFFSET)})[0]
     width, depth, height = last.size

@@ -137,6 +137,7 @@ def shape(instance: int, solid: Solid, frame: Frame, view: View) -> Shape | str:
 
 
 def _settled(instance: int, solid: Solid, frame: Frame, view: View) -> Shape:
+    """The shape once its frame has stopped turning; raises Shapeless here rather than later, when it is asked."""
     found = _shape(instance, solid, frame, view)
     for _ in range(2):
         up = unit(np.sum([found.normal(end) for end in view.ends], axis=0))

@@ -175,7 +175,7 @@ def test_holes_and_specks_change_little(masks: Masks, seed: int, share: float) -
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_no_mask_is_too_odd_to_answer(seed: int) -> None:
-    """Random rubble with valid ids raises nothing, and answers all kinds of questions with finite numbers or reasons."""
+    """Random rubble with valid ids raises nothing and is answered with finite numbers or reasons."""
     rng = np.random.default_rng(seed)
     geometry = grid((4.0, 1.5, 1.5), (28.0, 36.0, 36.0))
     coarse = tuple(int(np.ceil(n / 4)) for n in geometry.shape)

@@ -48,7 +48,7 @@ def test_areas_are_near_the_truth(rows: dict[str, Row], kind: str) -> None:
 
 
 def test_uncertainties_hold(rows: dict[str, Row]) -> None:
-    """At least 95 % of all numbers but voxel counts lie within their stated uncertainty of the truth, and it is not idle."""
+    """At least 95 % of all numbers but voxel counts lie within their uncertainty of the truth, which is not idle."""
     error, truth, wide = of(rows, "body", "disc_height", "canal", "cord", "slip", "lordosis", "kyphosis").T
     assert (np.abs(error) <= wide).mean() >= 0.95
     heights = of(rows, "body_height_middle")

@@ -26,7 +26,7 @@ def masks() -> Masks:
 
 
 def far(column: Column, found: dict, step: tuple[float, float, float]) -> list[str]:
-    """Which numbers are missing or further from the truth than a pixel, or a tenth of the canal's or fifth of the cord's area."""
+    """Numbers that are missing, or further off than a pixel, a tenth of the canal's or a fifth of the cord's area."""
     wrong = []
     for key, truth in column.truth().items():
         part = {"canal_area": 0.1, "cord_area": 0.2}.get(key[0])
@@ -62,7 +62,7 @@ def test_an_oblique_patient_has_the_same_sizes(
 
 @pytest.mark.parametrize("slip", [-7.0, 4.0, 11.0])
 def test_a_slip_is_found_with_its_sign(slip: float) -> None:
-    """A body that stands in front of the next has a positive slip of that many millimetres, one behind a negative one."""
+    """A body that stands in front of the next has a positive slip of that many mm, one behind a negative one."""
     column = Column(slip=slip)
     found = measured(paint(column, grid(THICK, SIZE)), LEVELS)["slip", 21]
     assert found.value == pytest.approx(column.truth()["slip", 21], abs=1.0)
