@@ -26,7 +26,7 @@ from spineps_pacs.intake.dimse import DicomPort, Limits, Pace, Port
 from spineps_pacs.intake.gate import Caller, GuestList, tls_context
 from spineps_pacs.intake.reception import Arrival, Source
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 """The library leaves a socket to the garbage collector when the peer was the first to hang up."""
 
 OPEN = GuestList(open_house=True)

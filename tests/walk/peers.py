@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -62,14 +62,14 @@ def echo(port: int, calling: str = "MR1", called: str = "SPINEPS", **tls: Any) -
 class FakePacs:
     """Keeps what it is sent; it can answer any status, and hang up before or after it keeps."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: Sequence[str] = ()) -> None:
         self.kept: list[Dataset] = []
         self.arrivals: queue.Queue[Dataset] = queue.Queue()
         self.answer: Callable[[Dataset], int] = lambda _: 0x0000
         self.hangs_up = False
         self._lock = threading.Lock()
         self._ae = AE("PACS")
-        self._ae.supported_contexts = AllStoragePresentationContexts
+        self._ae.supported_contexts = [build_context(c) for c in classes] or AllStoragePresentationContexts
         self._ae.add_supported_context(Verification)
         handlers = [(evt.EVT_C_STORE, self._store)]
         self._server = self._ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)

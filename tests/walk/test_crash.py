@@ -23,7 +23,7 @@ from walk.crash_parts import Plan, receive, work
 from walk.node import Front, Ground, eventually
 from walk.peers import FakePacs, send
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 """The library leaves a socket to the garbage collector when the peer was the first to hang up."""
 
 BACK_PLACES = 138

@@ -16,7 +16,7 @@ from spineps_pacs.domain.series import Series
 from walk.node import Back, Front
 from walk.peers import FakePacs, send
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 """The library leaves a socket to the garbage collector when the peer was the first to hang up."""
 
 

@@ -1,0 +1,275 @@
+"""STOW-RS, the watched folder and Orthanc: other ways to the same door."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+from contract.conftest import Clock
+from contract.servers import FakeOrthanc
+from samples import content_of, series_of, uid, write
+
+from intake.test_reception import Node
+from spineps_pacs.domain.errors import TryAgain
+from spineps_pacs.domain.job import State
+from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer, orthanc_app
+from spineps_pacs.intake.reception import Source
+from spineps_pacs.intake.serving import Serving
+from spineps_pacs.intake.stow import StowLimits, stow_app
+from spineps_pacs.intake.watched import Drop, WatchedFolder
+
+DICOM = 'multipart/related; type="application/dicom"; boundary=part'
+
+
+@dataclass
+class Told:
+    """A log that is read by tests."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def __call__(self, text: str, **_: object) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path / "node", Clock())
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Path:
+    (tmp_path / "staging").mkdir()
+    return tmp_path / "staging"
+
+
+@dataclass
+class StowServer:
+    """Our STOW-RS door on a port."""
+
+    url: str
+    room: bool = True
+    limits: StowLimits = field(default_factory=StowLimits)
+
+
+@pytest.fixture
+def stow(node: Node, staging: Path) -> Iterator[StowServer]:
+    server = StowServer("")
+    serving = Serving(stow_app(node.door, staging, lambda: server.room, lambda: server.limits), "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{serving.start()}/studies"
+    yield server
+    serving.stop()
+    assert list(staging.iterdir()) == []
+
+
+def body_of(*contents: bytes) -> bytes:
+    """The parts of a STOW-RS request."""
+    parts = b"".join(b"--part\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n" for content in contents)
+    return parts + b"--part--\r\n"
+
+
+def post(url: str, body: bytes, kind: str = DICOM, **headers: str) -> requests.Response:
+    return requests.post(url, data=body, headers={"Content-Type": kind, **headers}, timeout=10)
+
+
+def test_stow_stores_a_series_and_completes_it(node: Node, stow: StowServer) -> None:
+    """Every instance is named in the answer; the end of the request counts as the end of an association."""
+    images = series_of("a")
+    answer = post(stow.url, body_of(*map(content_of, images)))
+    assert answer.status_code == 200
+    named = [item["00081155"]["Value"][0] for item in answer.json()["00081199"]["Value"]]
+    assert named == [ds.SOPInstanceUID for ds in images]
+    node.clock.now += 1.1
+    assert len(node.door.sweep()) == 1
+    assert node.jobs()[0].source == "stow"
+
+
+def test_stow_tells_what_it_did_not_take(node: Node, stow: StowServer) -> None:
+    """One good, one rotten: 202 and both lists; only rotten: 409."""
+    good = content_of(series_of("a")[0])
+    answer = post(stow.url, body_of(good, b"rotten"))
+    assert answer.status_code == 202
+    assert answer.json()["00081198"]["Value"][0]["00081197"]["Value"] == [0xC000]
+    assert post(stow.url, body_of(b"rotten")).status_code == 409
+
+
+def test_stow_into_a_study_takes_only_that_study(node: Node, stow: StowServer) -> None:
+    """POST /studies/{study}."""
+    image = content_of(series_of("a")[0])
+    assert post(f"{stow.url}/{uid('a', 'study')}", body_of(image)).status_code == 200
+    assert post(f"{stow.url}/1.2.3", body_of(image)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"not multipart", DICOM, 400),
+        (b"--part\r\nContent-Type: application/dicom\r\n\r\nno end", DICOM, 400),
+        (b"x", "application/json", 415),
+        (b"x", "multipart/related", 415),
+    ],
+)
+def test_stow_refuses_what_it_cannot_read(stow: StowServer, body: bytes, kind: str, status: int) -> None:
+    """With a status that says which."""
+    assert post(stow.url, body, kind).status_code == status
+
+
+def test_stow_asks_for_its_token(node: Node, stow: StowServer) -> None:
+    """Without it nothing enters."""
+    stow.limits = StowLimits("secret")
+    body = body_of(content_of(series_of("a")[0]))
+    assert post(stow.url, body).status_code == 401
+    assert post(stow.url, body, Authorization="Bearer wrong").status_code == 401
+    assert node.inbox.quiet(float("inf")) == []
+    assert post(stow.url, body, Authorization="Bearer secret").status_code == 200
+
+
+def test_stow_takes_no_more_than_allowed(node: Node, stow: StowServer) -> None:
+    """A body that is too long is 413, and a full disk 503."""
+    body = body_of(*map(content_of, series_of("a")))
+    stow.limits = StowLimits(max_body_bytes=1000)
+    assert post(stow.url, body).status_code == 413
+    stow.limits, stow.room = StowLimits(), False
+    assert post(stow.url, body).status_code == 503
+    assert node.inbox.quiet(float("inf")) == []
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Path:
+    write(series_of("a"), tmp_path / "drop" / "deep")
+    return tmp_path / "drop"
+
+
+def test_a_file_is_taken_when_it_has_settled(node: Node, staging: Path, drop: Path) -> None:
+    """Seen twice without a change; a file that still grows waits; each is taken once, also by a new process."""
+    watched = WatchedFolder(node.door, node.notes, Drop(drop), staging, Told())
+    assert watched.step() == 0
+    os.utime(drop / "deep" / "000.dcm", (5, 5))
+    assert watched.step() == 5
+    assert watched.step() == 1
+    assert watched.step() == 0
+    again = WatchedFolder(node.door, node.notes, Drop(drop), staging, Told())
+    assert [again.step(), again.step()] == [0, 0]
+    assert len(list(drop.rglob("*.dcm"))) == 6
+    node.clock.now += 60
+    node.door.sweep()
+    assert node.jobs()[0].source == "watched"
+
+
+def test_what_is_safe_may_be_removed(node: Node, staging: Path, drop: Path) -> None:
+    """Taken files go where that is wanted; what is no DICOM stays, and is told once."""
+    (drop / "notes.txt").write_text("hello")
+    told = Told()
+    watched = WatchedFolder(node.door, node.notes, Drop(drop, remove=True), staging, told)
+    assert [watched.step() for _ in range(4)] == [0, 6, 0, 0]
+    assert [p.name for p in drop.rglob("*") if p.is_file()] == ["notes.txt"]
+    assert told.lines == ["a file of the watched folder was left"]
+
+
+def test_a_full_disk_leaves_the_files_where_they_are(node: Node, staging: Path, drop: Path) -> None:
+    """They are taken when there is room."""
+
+    class Full:
+        room = False
+
+        def arrived(self, path: Path, source: Source, study_uid: str | None = None) -> object:
+            if not self.room:
+                raise TryAgain("full")
+            return node.door.arrived(path, source, study_uid)
+
+        def released(self, keys: object) -> None:
+            """Nothing."""
+
+    door = Full()
+    watched = WatchedFolder(door, node.notes, Drop(drop), staging, Told())  # type: ignore[arg-type]
+    assert [watched.step(), watched.step()] == [0, 0]
+    door.room = True
+    assert watched.step() == 6
+
+
+@pytest.fixture
+def orthanc() -> Iterator[FakeOrthanc]:
+    server = FakeOrthanc()
+    yield server
+    server.stop()
+
+
+Pull = Callable[[], OrthancIntake]
+
+
+@pytest.fixture
+def pull(node: Node, staging: Path, orthanc: FakeOrthanc) -> Pull:
+    peer = OrthancPeer(f"http://127.0.0.1:{orthanc.port}", requests.Session)
+    return lambda: OrthancIntake(node.door, node.notes, peer, staging, Told())
+
+
+def test_a_series_that_orthanc_hands_over_is_pulled(node: Node, orthanc: FakeOrthanc, pull: Pull) -> None:
+    """All its images, and complete at once; also when the node was restarted in between."""
+    ids = {orthanc.keep(content_of(ds)) for ds in series_of("a")}
+    pull().hand_over(ids.pop())
+    assert pull().step() == 1
+    node.clock.now += 0.1
+    assert len(node.door.sweep()) == 1
+    assert (node.jobs()[0].source, node.jobs()[0].priority) == ("orthanc", 100)
+
+
+def test_orthanc_may_be_down_for_a_while(node: Node, orthanc: FakeOrthanc, pull: Pull) -> None:
+    """What was handed over stays noted."""
+    intake = pull()
+    intake.hand_over(orthanc.keep(content_of(series_of("a")[0])))
+    orthanc.broken = True
+    assert intake.step() == 0
+    orthanc.broken = False
+    assert intake.step() == 1
+
+
+def test_our_own_results_are_not_pulled(node: Node, orthanc: FakeOrthanc, pull: Pull) -> None:
+    """A SEG that became stable is none of our business; nor is a series that Orthanc no longer has."""
+    intake = pull()
+    intake.hand_over(orthanc.keep(content_of(series_of("a", Modality="SEG")[0])))
+    intake.hand_over("0" * 8 + "-00000000" * 4)
+    assert intake.step() == 2
+    assert node.inbox.quiet(float("inf")) == []
+
+
+def test_what_the_plugin_calls(node: Node, orthanc: FakeOrthanc, pull: Pull) -> None:
+    """Hand over, ask, list; "now" starts a job that has ended anew, ahead of others."""
+    intake = pull()
+    serving = Serving(orthanc_app(intake, node.records, node.chain), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{serving.start()}/orthanc"
+    orthanc_id = {orthanc.keep(content_of(ds)) for ds in series_of("a")}.pop()
+    try:
+        assert requests.post(f"{url}/series", json={"id": "../../etc"}, timeout=5).status_code == 404
+        assert requests.post(f"{url}/series", data=b"?", timeout=5).status_code == 400
+        assert requests.get(f"{url}/series/{orthanc_id}", timeout=5).status_code == 404
+        assert requests.post(f"{url}/series", json={"id": orthanc_id}, timeout=5).status_code == 202
+        intake.step()
+        node.clock.now += 0.1
+        (made,) = node.door.sweep()
+        shown = requests.get(f"{url}/series/{orthanc_id}", timeout=5).json()
+        assert (shown["job"], shown["state"]) == (made, "arriving")
+        assert [one["job"] for one in requests.get(f"{url}/jobs", timeout=5).json()] == [made]
+        node.records.move(made, 0, State.SKIPPED, "not T2")
+        assert requests.post(f"{url}/series", json={"id": orthanc_id, "now": True}, timeout=5).status_code == 202
+        job = node.records.known(made)
+        assert job is not None
+        assert job.state is State.ARRIVING
+    finally:
+        serving.stop()
+
+
+def test_a_drop_on_another_file_system_works_too(node: Node, tmp_path: Path, drop: Path) -> None:
+    """Files are copied into the staging folder, not moved."""
+    other = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else tmp_path
+    copy = other / f"drop-{os.getpid()}"
+    shutil.copytree(drop, copy)
+    try:
+        (tmp_path / "staging2").mkdir()
+        watched = WatchedFolder(node.door, node.notes, Drop(copy, remove=True), tmp_path / "staging2", Told())
+        assert [watched.step(), watched.step()] == [0, 6]
+    finally:
+        shutil.rmtree(copy)
