@@ -22,6 +22,10 @@ def load_engines(
     `recorded_in` is the models folder whose lock file the used files are held to (and recorded in the first time).
     """
     chosen = options or EngineOptions()
+    if chosen.threads:
+        import torch
+
+        torch.set_num_threads(chosen.threads)
     return Engines(
         semantic=load_semantic(open_model(semantic), chosen, recorded_in),
         vertebra=None if instance is None else load_instance(open_model(instance), chosen, recorded_in),

@@ -11,6 +11,8 @@ class EngineOptions:
 
     `device` is "auto", "cpu", "cuda" or "cuda:1". `mirroring` and `step_size` override what the model folder says.
     `batch` 0 chooses by free memory. `cpu_precision` "bfloat16" is faster on CPUs that have it, and not exact.
+    `threads` 0 leaves the number of CPU threads to torch. A series that would need more than `max_memory_gb` is refused
+    before it starts (0: none is).
     """
 
     mode: str = "corrected"
@@ -19,6 +21,8 @@ class EngineOptions:
     step_size: float | None = None
     batch: int = 0
     cpu_precision: str = "float32"
+    threads: int = 0
+    max_memory_gb: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in {"corrected", "upstream"}:

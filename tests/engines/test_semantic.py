@@ -229,3 +229,18 @@ def test_several_images_are_refused(tmp_path: Path) -> None:
     folder = folders.semantic_folder(tmp_path / "m", config={"expected_inputs": ["water", "fat"]})
     with pytest.raises(ModelError, match="water"):
         engine(folder)
+
+
+def test_what_needs_more_memory_than_is_allowed_is_refused_with_its_numbers(tmp_path: Path) -> None:
+    """Before anything is computed; several folds need more, half precision less, a larger volume more."""
+    one = folders.semantic_folder(tmp_path / "one")
+    many = folders.semantic_folder(tmp_path / "many", folds=("0", "1"))
+    shape = (48, 968, 349)
+    plain = engine(one).needed_bytes(shape)
+    assert engine(one, mode="upstream").needed_bytes(shape) < plain < engine(many).needed_bytes(shape)
+    assert plain > 4 * 4 * 48 * 968 * 349
+    told: list[tuple[int, int]] = []
+    with pytest.raises(Unusable, match=r"13 x 25 x 31 voxels need 0\.0 GB.*1e-06 GB are allowed"):
+        engine(one, max_memory_gb=1e-6).predict(volume(), lambda *counts: told.append(counts))
+    assert told == []
+    engine(one, max_memory_gb=1.0).predict(volume(), unwatched)
