@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from scipy import ndimage
 
 from spineps_pacs.domain.ports import Result
 from spineps_pacs.encode.concepts import code_item, plain
@@ -35,7 +36,8 @@ def contours(sheet: Sheet) -> Result:
     dataset.ApprovalStatus = "UNAPPROVED"
     dataset.ReferencedFrameOfReferenceSequence = [_frame_of_reference(sheet)]
     dataset.StructureSetROISequence = [_region(sheet, segment) for segment in segments]
-    dataset.ROIContourSequence = [_region_contours(sheet, segment) for segment in segments]
+    boxes = ndimage.find_objects(sheet.report.instances.labels.astype(np.int32))
+    dataset.ROIContourSequence = [_region_contours(sheet, s, boxes[s.instance - 1]) for s in segments]
     dataset.RTROIObservationsSequence = [_observation(segment) for segment in segments]
     return finish(sheet, dataset)
 
@@ -77,21 +79,22 @@ def _observation(segment: Segment) -> Dataset:
     return item
 
 
-def _region_contours(sheet: Sheet, segment: Segment) -> Dataset:
+def _region_contours(sheet: Sheet, segment: Segment, box: tuple[slice, ...]) -> Dataset:
     item = Dataset()
     item.ReferencedROINumber, item.ROIDisplayColor = segment.number, list(segment.rgb)
-    item.ContourSequence = list(_contours(sheet, segment))
+    item.ContourSequence = list(_contours(sheet, segment, box))
     return item
 
 
-def _contours(sheet: Sheet, segment: Segment) -> Iterator[Dataset]:
+def _contours(sheet: Sheet, segment: Segment, box: tuple[slice, ...]) -> Iterator[Dataset]:
     for n, index in enumerate(sheet.sources.slices):
-        mask = sheet.report.instances.labels[index] == segment.instance
-        if not mask.any():
+        if not box[0].start <= index < box[0].stop:
             continue
+        mask = sheet.report.instances.labels[index][box[1:]] == segment.instance
         where = sheet.sources.planes[n]
         across, down = np.array(where.orientation[:3]), np.array(where.orientation[3:])
-        for polygon in outlines(mask):
+        for polygon in outlines(mask) if mask.any() else ():
+            polygon += (box[1].start, box[2].start)  # noqa: PLW2901, moved from its box to the slice
             world = np.array(where.position) + np.outer(polygon[:, 1] * where.spacing[1], across)
             world += np.outer(polygon[:, 0] * where.spacing[0], down)
             item = Dataset()

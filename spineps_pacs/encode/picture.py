@@ -28,6 +28,26 @@ _TEXT: RGB = (255, 255, 255)
 _MARGIN = 4
 
 
+@dataclass(frozen=True)
+class _View:
+    """Which slice is drawn, how high in pixels, with what on it."""
+
+    index: int
+    plane: str
+    height: int
+    overlay: bool = True
+    names: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What all slices of a report share: segments with their colours, and the grey values of black and white."""
+
+    structures: tuple[Segment, ...]
+    levels: tuple[Segment, ...]
+    window: tuple[float, float]
+
+
 @dataclass(frozen=True, eq=False)
 class _Cut:
     """One slice turned as it is looked at: grey values, structures, instances, and its rows' and columns' spacing."""
@@ -45,7 +65,7 @@ def preview(report: Report) -> bytes:
 
 def slice_png(report: Report, index: int, plane: str = "sagittal", overlay: bool = True) -> bytes:
     """One slice in one plane as PNG; index 0 is the patient's right, anterior or superior-most."""
-    return _png(_drawn(report, index, plane, _HEIGHT, overlay=overlay, names=overlay))
+    return _png(_drawn(report, _look(report), _View(index, plane, _HEIGHT, overlay=overlay, names=overlay)))
 
 
 def slice_count(report: Report, plane: str) -> int:
@@ -57,13 +77,14 @@ def middle_picture(report: Report) -> Image.Image:
     """The middle sagittal slice with overlay and level names."""
     axis = _axis(report, "sagittal")
     index = middle_slice(report) if axis == 0 else slice_count(report, "sagittal") // 2
-    return _drawn(report, _from_right(report, index), "sagittal", _HEIGHT, overlay=True, names=True)
+    return _drawn(report, _look(report), _View(_from_right(report, index), "sagittal", _HEIGHT))
 
 
 def montage(report: Report) -> Image.Image:
     """Up to twelve sagittal slices side by side, those that show something."""
     shown = _shown(report)
-    tiles = [_drawn(report, k, "sagittal", _MONTAGE_TILE, overlay=True, names=False) for k in shown]
+    look = _look(report)
+    tiles = [_drawn(report, look, _View(k, "sagittal", _MONTAGE_TILE, names=False)) for k in shown]
     columns = min(len(tiles), 4)
     width, height = tiles[0].size
     sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height))
@@ -128,34 +149,40 @@ def _cut(report: Report, index: int, plane: str) -> _Cut:
     )
 
 
-def _drawn(report: Report, index: int, plane: str, height: int, *, overlay: bool, names: bool) -> Image.Image:
-    cut = _cut(report, index, plane)
+def _look(report: Report) -> _Look:
+    """Grey values between the 1st and 99th percentile of the whole volume, so that slices compare."""
+    sample = report.volume.voxels[:: max(1, report.volume.voxels.shape[0] // 16), ::4, ::4].astype(np.float32)
+    low, high = np.percentile(sample, (1, 99))
+    return _Look(structure_segments(report), level_segments(report), (float(low), float(high)))
+
+
+def _drawn(report: Report, look: _Look, view: _View) -> Image.Image:
+    cut = _cut(report, view.index, view.plane)
     rows, columns = cut.grey.shape
     tall, wide = rows * cut.spacing[0], columns * cut.spacing[1]
-    scale = height / max(tall, wide)
+    scale = view.height / max(tall, wide)
     size = max(1, round(wide * scale)), max(1, round(tall * scale))
-    picture = _grey(cut.grey, report).resize(size, Image.Resampling.BILINEAR).convert("RGB")
-    if overlay:
-        picture = _coloured(picture, cut, report)
-    if names:
-        _write_names(picture, cut, level_segments(report), size)
+    picture = _grey(cut.grey, look.window).resize(size, Image.Resampling.BILINEAR).convert("RGB")
+    if view.overlay:
+        picture = _coloured(picture, cut, look)
+    if view.names:
+        _write_names(picture, cut, look.levels, size)
         _caption(picture, report)
     return picture
 
 
-def _grey(values: NDArray[np.generic], report: Report) -> Image.Image:
-    """Grey values stretched between the 1st and 99th percentile of the whole volume, so that slices compare."""
-    low, high = np.percentile(report.volume.voxels[:, ::4, ::4].astype(np.float32), (1, 99))
-    span = max(float(high - low), 1e-6)
-    return Image.fromarray((np.clip((values - low) / span, 0, 1) * 255).astype(np.uint8))
+def _grey(values: NDArray[np.generic], window: tuple[float, float]) -> Image.Image:
+    low, high = window
+    span = max(high - low, 1e-6)
+    return Image.fromarray((np.clip((values.astype(np.float32) - low) / span, 0, 1) * 255).astype(np.uint8))
 
 
-def _coloured(picture: Image.Image, cut: _Cut, report: Report) -> Image.Image:
+def _coloured(picture: Image.Image, cut: _Cut, look: _Look) -> Image.Image:
     """Levels in their colours; what is no vertebra or disc (cord, canal) in that of its structure."""
     colours = np.zeros((*cut.structures.shape, 4), dtype=np.uint8)
-    for segment in structure_segments(report):
+    for segment in look.structures:
         colours[np.isin(cut.structures, segment.ids)] = (*segment.rgb, round(255 * _OPACITY))
-    for segment in level_segments(report):
+    for segment in look.levels:
         colours[cut.instances == segment.instance] = (*segment.rgb, round(255 * _OPACITY))
     layer = Image.fromarray(colours).resize(picture.size, Image.Resampling.NEAREST)
     return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from highdicom.pr import GraphicAnnotation, GraphicLayer, GrayscaleSoftcopyPresentationState, TextObject
 
 from spineps_pacs.domain.ports import Result
@@ -55,8 +56,9 @@ def _annotations(sheet: Sheet, layer: Any) -> list[Any]:
 
 def _texts(sheet: Sheet, index: int, segments: tuple[Segment, ...]) -> list[Any]:
     structures, instances = sheet.report.structures.labels[index], sheet.report.instances.labels[index]
+    present = set(np.unique(instances).tolist())
     texts = []
-    for segment in segments:
+    for segment in (segment for segment in segments if segment.instance in present):
         where = name_place(structures, instances, segment.instance)
         if where is not None:
             row, column = where[0] + 1, where[1] + 1  # the first pixel is 1\1 (PS3.3 C.10.5)

@@ -41,7 +41,7 @@ from spineps_pacs.encode.concepts import (
 from spineps_pacs.encode.header import Sheet
 from spineps_pacs.encode.numbers import Site, instance_of, quantity, rounded
 from spineps_pacs.encode.report_groups import CUT, METHODS, algorithm, finding_site, number, tracking
-from spineps_pacs.encode.segments import Segment, absent_structures
+from spineps_pacs.encode.segments import Segment, absent_structures, present_ids
 
 _ABOUT_NUMBERING = {"numbering-anomaly", "numbering-uncertain", "counted", "labellers-disagree", "labelling-failed"}
 _LIMITING = {CUT, "slice-filled", "folds-disagree", "instance-phase-failed", "labelling-failed"}
@@ -94,7 +94,7 @@ def _quality(sheet: Sheet, levels: dict[int, Segment]) -> Any:
     report = sheet.report
     kinds = {flag.kind for flag in report.flags}
     words = []
-    if not levels and not report.structures.ids():
+    if not levels and not present_ids(report.structures.labels):
         words.append(QualitativeEvaluation(concept(QUALITY), concept(NOT_DIAGNOSTIC)))
     elif kinds & _LIMITING:
         words.append(QualitativeEvaluation(concept(QUALITY), concept(LIMITED)))
@@ -106,7 +106,7 @@ def _quality(sheet: Sheet, levels: dict[int, Segment]) -> Any:
 def _remarks(report: Report, levels: dict[int, Segment]) -> Iterable[str]:
     if report.demonstration:
         yield f"{FLAGS['demonstration-model']}."
-    if not levels and not report.structures.ids():
+    if not levels and not present_ids(report.structures.labels):
         yield "Nothing was found in this series."
     absent = absent_structures(report)
     if absent:

@@ -72,26 +72,34 @@ class Segment:
 
 def structure_segments(report: Report) -> tuple[Segment, ...]:
     """The structures that have voxels, in the order of the paper's table."""
-    present = set(report.structures.ids())
+    present = present_ids(report.structures.labels)
     found = (_structure(item) for item in STRUCTURES if present.intersection(item.ids))
     return tuple(replace(segment, number=n) for n, segment in enumerate(found, start=1))
 
 
 def absent_structures(report: Report) -> tuple[str, ...]:
     """Names of the structures without a voxel."""
-    present = set(report.structures.ids())
+    present = present_ids(report.structures.labels)
     return tuple(item.name for item in STRUCTURES if not present.intersection(item.ids))
 
 
 def level_segments(report: Report) -> tuple[Segment, ...]:
     """Vertebrae and sacrum from the head down, then discs from the head down."""
-    present = report.instances.ids()
+    present = sorted(present_ids(report.instances.labels))
     choices = _ordered(report, [i for i in present if i < DISC_OFFSET])
     known = {choice.instance: n for n, choice in enumerate(choices)}
     bones = [_vertebra(choice) for choice in choices if choice.instance in present]
     discs = [i for i in present if DISC_OFFSET < i < ENDPLATE_OFFSET]
     discs.sort(key=lambda i: known.get(i - DISC_OFFSET, i))
     return numbered(_distinct([*bones, *(_disc(i, choices) for i in discs)]))
+
+
+def present_ids(labels: NDArray[np.integer]) -> set[int]:
+    """The ids that have a voxel, counted slice by slice: quicker than sorting all voxels, and small in memory."""
+    found: set[int] = set()
+    for plane in labels:
+        found.update(np.flatnonzero(np.bincount(plane.ravel())).tolist())
+    return found - {0}
 
 
 def numbered(segments: Iterable[Segment]) -> tuple[Segment, ...]:

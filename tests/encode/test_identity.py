@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encode.cases import CREATED, MODEL, OPTIONS, Wish, case, identity
@@ -19,6 +19,7 @@ from spineps_pacs.domain.series import Series
 from spineps_pacs.encode.identity import Origin, Prior, identify, uid
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1), st.sampled_from(["2.25", "1.2.826.0.1.3680043.10.999", "1.2.3"]))
 def test_a_uid_is_valid_under_any_root(parts: list[str], root: str) -> None:
     """At most 64 characters, digits without leading zeros, and the same for the same parts."""

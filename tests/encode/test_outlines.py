@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -18,12 +18,14 @@ def area(polygon: np.ndarray) -> float:
     return float(np.sum(rows * np.roll(columns, 1) - np.roll(rows, 1) * columns)) / 2
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_the_enclosed_area_is_the_number_of_pixels(mask: np.ndarray) -> None:
     """Outer polygons less their holes cover as much as the mask has pixels."""
     assert sum(area(p) for p in outlines(mask)) == mask.sum()
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_inside_is_inside(mask: np.ndarray) -> None:
     """A pixel centre lies within an odd number of polygons exactly where the mask is set."""
