@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spineps_pacs.domain.errors import SpinepsPacsError
 from spineps_pacs.domain.masks import InstanceMask, SemanticMask
@@ -22,7 +23,9 @@ Segment = Callable[[Volume], Masks]
 """An image to its structures and, where they could be told apart, its vertebrae."""
 
 SEEN = 0.25
-"""A vertebra counts when at least this part of its body lies in the field of view."""
+"""A vertebra of which at least this part of the body lies in the field of view has to be counted."""
+SLIVER_MM3 = 400.0
+"""One of which less than `SEEN`, but this much, is in view may be counted or not; one of less must not."""
 SIDES = ((43, 44), (45, 46), (47, 48))
 SWAPPED = 0.5
 """Left and right have changed places when more than this part of a side's voxels carries the other side's id."""
@@ -43,6 +46,7 @@ class Outcome:
     dice: dict[str, float] = field(default_factory=dict)
     regional: dict[str, float] = field(default_factory=dict)
     vertebrae: int = 0
+    slivers: int = 0
     counted: int | None = None
     rq: float = math.nan
     instance_dice: float = math.nan
@@ -52,7 +56,12 @@ class Outcome:
 
     @property
     def exact(self) -> bool:
-        """True when as many vertebrae were told apart as the field of view shows."""
+        """True when as many vertebrae were told apart as the field of view shows; slivers at its ends are free."""
+        return self.counted is not None and self.vertebrae <= self.counted <= self.vertebrae + self.slivers
+
+    @property
+    def strict(self) -> bool:
+        """The same with slivers as mistakes."""
         return self.counted == self.vertebrae
 
     def plain(self) -> dict[str, Any]:
@@ -66,6 +75,7 @@ class Outcome:
 def examine(case: Case, segment: Segment) -> Outcome:
     """Renders the case, segments it and compares; a refusal of ours is kept as its sentence."""
     truth = render(case)
+    shown = visible(truth)
     facts: dict[str, Any] = {
         "case": case.name,
         "region": case.region,
@@ -73,7 +83,8 @@ def examine(case: Case, segment: Segment) -> Outcome:
         "variants": case.variants,
         "height_mm": case.height_mm,
         "slice_mm": case.slice_mm,
-        "vertebrae": len(visible(truth)),
+        "vertebrae": len(shown),
+        "slivers": len(touched(truth)) - len(shown),
     }
     began = time.monotonic()
     try:
@@ -88,8 +99,7 @@ def examine(case: Case, segment: Segment) -> Outcome:
 
 def visible(truth: Truth) -> tuple[int, ...]:
     """The vertebrae of which the field of view shows enough: `SEEN` of the body that the whole spine would have."""
-    bodies = truth.structures.labels == 49
-    volumes = np.bincount(truth.instances.labels[bodies], minlength=300) * truth.structures.geometry.voxel_volume
+    volumes = body_volumes(truth)
     shown = []
     for vertebra in truth.spine.vertebrae:
         body = vertebra.body
@@ -97,6 +107,19 @@ def visible(truth: Truth) -> tuple[int, ...]:
         if volumes[vertebra.id] >= SEEN * whole:
             shown.append(vertebra.id)
     return tuple(shown)
+
+
+def touched(truth: Truth) -> tuple[int, ...]:
+    """The vertebrae of which any body worth speaking of is in view."""
+    volumes = body_volumes(truth)
+    shown = visible(truth)
+    return tuple(v.id for v in truth.spine.vertebrae if volumes[v.id] >= SLIVER_MM3 or v.id in shown)
+
+
+def body_volumes(truth: Truth) -> NDArray[np.float64]:
+    """Cubic millimetres of body in view, by instance id."""
+    inside = truth.instances.labels[truth.structures.labels == 49]
+    return np.asarray(np.bincount(inside, minlength=300) * truth.structures.geometry.voxel_volume)
 
 
 def structure_dice(found: SemanticMask, truth: Truth) -> dict[str, float]:
