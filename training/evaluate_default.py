@@ -1,6 +1,6 @@
 """`make model-eval`: the embedded model on the hold-out, the table beside the committed one, and the model card.
 
-python -m training.evaluate_default [--quick] [--write] [--first N] [--count N]
+python -m training.evaluate_default [--quick] [--write] [--first N] [--every N]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from training import model_card
 from training.examination import Outcome, examine
-from training.holdout import QUICK, SIZE, Case, cases
+from training.holdout import QUICK, Case, cases
 from training.pipeline import embedded
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -63,21 +63,30 @@ def compared(outcomes: list[Outcome], committed: list[Outcome]) -> list[str]:
     return lines
 
 
+def _merged(files: list[Path]) -> list[Outcome]:
+    """The outcomes of several files in the hold-out's order."""
+    return sorted((outcome for file in files for outcome in load(file)), key=lambda outcome: outcome.case)
+
+
 def main() -> int:
     """Reads the command line; 1 when a gate is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     options: list[tuple[str, dict[str, Any]]] = [
         ("--quick", {"action": "store_true", "help": "ten volumes only"}),
         ("--write", {"action": "store_true", "help": "replace the committed figures and the model card"}),
-        ("--first", {"type": int, "default": 0}),
-        ("--count", {"type": int, "default": SIZE}),
+        ("--first", {"type": int, "default": 0, "help": "begin with this volume"}),
+        ("--every", {"type": int, "default": 1, "help": "take every n-th volume"}),
+        ("--save", {"type": Path, "help": "keep the outcomes in this file"}),
+        ("--from-saved", {"type": Path, "nargs": "+", "help": "take saved outcomes instead of running anything"}),
     ]
     for name, how in options:
         parser.add_argument(name, **how)
     given = parser.parse_args()
     drawn = cases()
-    chosen = [drawn[n] for n in QUICK] if given.quick else drawn[given.first : given.first + given.count]
-    outcomes = run(chosen)
+    chosen = [drawn[n] for n in QUICK] if given.quick else drawn[given.first :: given.every]
+    outcomes = _merged(given.from_saved) if given.from_saved else run(chosen)
+    if given.save:
+        save(given.save, outcomes)
     print(model_card.figures(outcomes))
     if RESULTS.exists():
         print("\n".join(compared(outcomes, load(RESULTS)) or ["As committed."]))

@@ -77,7 +77,7 @@ def prepare(files: Files, spacing: Spacing | None) -> Prepared:
     image = upright.there(np.asarray(loaded.dataobj, dtype=np.float32))
     return Prepared(
         files.name,
-        np.asarray(cubic(_levelled(image, upright.after), upright.after, grid), dtype=np.float32),
+        np.maximum(cubic(_levelled(image, upright.after), upright.after, grid), 0).astype(np.float32),
         moved(structures.labels),
         moved(instances.labels),
         grid,

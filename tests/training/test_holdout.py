@@ -34,11 +34,16 @@ def test_training_never_saw_it() -> None:
 
 
 def test_quick_form_covers_contrasts_and_regions() -> None:
-    """Ten volumes, every contrast."""
-    chosen = [cases()[n] for n in QUICK]
-    assert len(chosen) == 10
-    assert {case.family for case in chosen} == set(FAMILIES)
-    assert {case.region for case in chosen} >= {"lumbar", "cervical", "lumbosacral"}
+    """The smallest lumbosacral and cervical volume of every contrast, the smallest thoracic and lumbar one."""
+    drawn = sorted(cases(), key=lambda case: case.height_mm)
+    wanted = {
+        next(c.number for c in drawn if (c.region, c.family) == (region, family))
+        for region in ("lumbosacral", "cervical")
+        for family in FAMILIES
+    }
+    wanted |= {next(c.number for c in drawn if c.region == region) for region in ("thoracic", "lumbar")}
+    assert set(QUICK) == wanted
+    assert len(QUICK) == 10
 
 
 @pytest.fixture(scope="module")

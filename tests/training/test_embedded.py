@@ -1,0 +1,64 @@
+"""The embedded model, as it is shipped: its folders are genuine, its licence is ours, and it passes its gates."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from spineps_pacs.engines.load import load_engines  # noqa: E402 - after the check for torch
+from training.evaluate_default import RESULTS, load, missed, run  # noqa: E402
+from training.holdout import QUICK, cases  # noqa: E402
+from training.pipeline import DEFAULTS  # noqa: E402
+from training.recipe import PATCH_RIP, SPACING_RIP  # noqa: E402
+
+
+def test_folders_open_and_are_small() -> None:
+    """Both networks load as published ones do, say that they are a demonstration, and take 10 MB at most."""
+    engines = load_engines(DEFAULTS / "semantic", DEFAULTS / "instance")
+    assert engines.semantic.info.demonstration
+    assert engines.vertebra is not None
+    assert engines.vertebra.info.demonstration
+    sizes = {p.suffix: p.stat().st_size for p in DEFAULTS.rglob("*") if p.is_file()}
+    assert sizes[".pth"] <= 6e6
+    assert sizes[".pth"] + sizes[".ckpt"] <= 10e6
+
+
+def test_weights_need_no_trust() -> None:
+    """The semantic checkpoint holds tensors and plain values only."""
+    kept = torch.load(DEFAULTS / "semantic" / "fold_0" / "checkpoint_final.pth", weights_only=True)
+    assert all(bool(torch.isfinite(value).all()) for value in kept["network_weights"].values())
+
+
+def test_nnunets_own_predictor_runs_it(tmp_path: Path) -> None:
+    """The folder is a genuine nnU-Net v2 one: its predictor loads it and answers in the classes of dataset.json."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+        predictor = nnUNetPredictor(1.0, use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
+        predictor.initialize_from_trained_model_folder(str(DEFAULTS / "semantic"), (0,))
+        image = np.random.default_rng(0).normal(size=(1, *PATCH_RIP)).astype(np.float32)
+        labels = predictor.predict_single_npy_array(image, {"spacing": list(SPACING_RIP)})
+    assert labels.shape == PATCH_RIP
+    assert labels.max() <= 14
+
+
+def test_committed_figures_are_of_this_holdout() -> None:
+    """The model card's figures stand for volumes of the hold-out, each once, taken at even steps and not by choice."""
+    names = [case.name for case in cases()]
+    places = [names.index(outcome.case) for outcome in load(RESULTS)]
+    assert len(places) >= 20
+    assert len(set(np.diff(places))) == 1
+
+
+@pytest.mark.timeout(1500)
+def test_gates_hold_on_ten_volumes() -> None:
+    """Bodies and discs 0.90, canal 0.85, nine of ten counts: the quick form of `make model-eval`."""
+    outcomes = run([cases()[number] for number in QUICK])
+    assert missed(outcomes) == []
+    assert not any(outcome.swapped for outcome in outcomes)

@@ -1,0 +1,96 @@
+"""Training at full size, in miniature: from NIfTI files to folders that the engines open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from spineps_pacs.domain.errors import Unusable  # noqa: E402 - after the check for torch
+from spineps_pacs.domain.volume import Geometry  # noqa: E402
+from spineps_pacs.engines.load import load_instance, load_semantic  # noqa: E402
+from spineps_pacs.engines.options import EngineOptions  # noqa: E402
+from spineps_pacs.engines.weights import open_model  # noqa: E402
+from spineps_pacs.phantom.anatomy import draw_spine  # noqa: E402
+from spineps_pacs.phantom.contrast import T2W  # noqa: E402
+from spineps_pacs.phantom.image import synthesise  # noqa: E402
+from spineps_pacs.phantom.voxels import voxelise  # noqa: E402
+from spineps_pacs.phantom.wishes import Wishes  # noqa: E402
+from training import own_instance, own_semantic  # noqa: E402
+from training.own_cases import find_cases, prepare, write_image  # noqa: E402
+
+
+def _cases(folder: Path, count: int) -> Path:
+    """Phantoms of a few lumbar vertebrae as a user's folder."""
+    for kind in ("images", "structures", "instances"):
+        (folder / kind).mkdir(parents=True)
+    for n in range(count):
+        spine = draw_spine(n, Wishes())
+        shape = (12, 50, 36)
+        affine = np.eye(4)
+        affine[:3, :3] = np.array([[-4.0, 0, 0], [0, 0, 2.5], [0, -2.5, 0]])
+        affine[:3, 3] = spine.vertebrae[-3].placed.origin - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+        labels = voxelise(spine, Geometry(affine, shape))
+        image = synthesise(labels, T2W, np.random.default_rng(n)) * 800
+        write_image(folder / f"images/s{n}.nii.gz", image.astype(np.float32), labels.geometry)
+        write_image(folder / f"structures/s{n}.nii.gz", labels.structures, labels.geometry)
+        write_image(folder / f"instances/s{n}.nii.gz", labels.instances.astype(np.int16), labels.geometry)
+    return folder
+
+
+def test_cases_come_upright(tmp_path: Path) -> None:
+    """Whatever a file's axes are, a prepared case runs to P, I, R on the grid asked for."""
+    files = find_cases(_cases(tmp_path / "own", 1))
+    case = prepare(files[0], (2.0, 2.0, 3.0))
+    assert case.geometry.spacing == pytest.approx((2.0, 2.0, 3.0))
+    assert (np.sign(np.round(case.geometry.affine[:3, :3], 3)) == [[0, 0, -1], [1, 0, 0], [0, -1, 0]]).all()
+    heights = [np.argwhere(case.instances == identity)[:, 1].mean() for identity in (21, 22, 23)]
+    assert heights == sorted(heights)
+    assert case.image.min() == 0
+    assert case.image.max() > 100
+
+
+def test_a_missing_mask_is_named(tmp_path: Path) -> None:
+    """A case without its masks stops the training before it begins."""
+    folder = _cases(tmp_path / "own", 1)
+    (folder / "instances/s0.nii.gz").unlink()
+    with pytest.raises(Unusable, match=r"lacks 1 masks, first instances/s0\.nii\.gz"):
+        find_cases(folder)
+
+
+def test_rate_falls_linearly() -> None:
+    """1e-4 in the first epoch, 1e-6 in the last of 300, half way between in the middle."""
+    settings = own_instance.Settings()
+    assert settings.rate_at(0) == pytest.approx(1e-4)
+    assert settings.rate_at(299) == pytest.approx(1e-6)
+    assert settings.rate_at(150) == pytest.approx((settings.rate_at(149) + settings.rate_at(151)) / 2)
+
+
+def test_instance_network_in_miniature(tmp_path: Path) -> None:
+    """Two epochs on one phantom, stopped after the first, give a folder that the engine opens."""
+    cases = _cases(tmp_path / "own", 1)
+    small = {"spacing": (4.0, 4.0, 4.0), "size": (32, 40, 16), "dim": 8, "device": "cpu"}
+    own_instance.train_instance(cases, tmp_path / "work", tmp_path / "half", own_instance.Settings(epochs=1, **small))
+    own_instance.train_instance(cases, tmp_path / "work", tmp_path / "mine", own_instance.Settings(epochs=2, **small))
+    engine = load_instance(open_model(tmp_path / "mine"), EngineOptions(device="cpu"))
+    assert engine.plan.size_pir == (32, 40, 16)
+    assert engine.plan.spacing_pir == (4.0, 4.0, 4.0)
+    assert not engine.info.demonstration
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(1500)
+def test_semantic_network_in_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nnU-Net plans, preprocesses and trains two folds of one epoch; the folder opens and gives SPINEPS ids."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_n_proc_DA"):
+        monkeypatch.setenv(name, "")
+    settings = own_semantic.Settings(
+        spacing=(3.0, 3.0, 4.0), patch=(32, 32, 8), epochs=1, folds=2, iterations=2, device="cpu", processes=1
+    )
+    own_semantic.train_semantic(_cases(tmp_path / "own", 3), tmp_path / "work", tmp_path / "mine", settings)
+    engine = load_semantic(open_model(tmp_path / "mine"), EngineOptions(device="cpu"))
+    assert engine.grid.spacing_pir == (3.0, 3.0, 4.0)
