@@ -49,6 +49,8 @@ class Runner:
     def __init__(self, network: nn.Module, device: torch.device, half: bool, cpu_bfloat16: bool = False) -> None:
         self.network = network.eval().requires_grad_(False).to(device)
         self.device = self.home = device
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all tiles have one shape: the fastest way is looked for once
         self.half, self.cpu_bfloat16 = half, cpu_bfloat16
 
     def __call__(self, batch: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.ports import CutoutPlan, Cutouts, ModelInfo, Watch
@@ -44,7 +44,7 @@ class UnetVertebraEngine:
             metal_ids=config.metal_ids,
         )
         device = choose_device(options.device)
-        self._runner = Runner(network, device, False, options.cpu_precision == "bfloat16")
+        self._runner = Runner(_FromClasses(network), device, False, options.cpu_precision == "bfloat16")
 
     def predict(self, cutouts: Cutouts, watch: Watch) -> NDArray[np.uint8]:
         """The most likely part of each voxel, (n, P, I, R)."""
@@ -57,10 +57,21 @@ class UnetVertebraEngine:
         for first in range(0, len(arrays), step):
             chunk = torch.from_numpy(arrays[first : first + step])
             with torch.inference_mode():
-                scores = self._runner(channels_of(chunk.to(self._runner.device), self.plan.channels))
+                scores = self._runner(chunk)
                 out[first : first + step] = strongest(scores.transpose(0, 1)).cpu().numpy()
             watch(min(first + step, len(arrays)), len(arrays))
         return out
+
+
+class _FromClasses(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """The network with its input made on the spot, so that memory for it counts as the network's."""
+
+    def __init__(self, network: Unet3D) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, classes: Tensor) -> Tensor:
+        return self.network(channels_of(classes, self.network.channels))
 
 
 def _network(checkpoint: Checkpoint) -> Unet3D:
