@@ -105,21 +105,9 @@ def look(page: Page, spot: Spot) -> Seen:
     return Seen(spot.label, spot.rgb, tuple(pixel))
 
 
-_CLEAR = """() => {
-  const service = window.services.segmentationService;
-  for (const s of service.getSegmentations()) {
-    for (const v of service.getViewportIdsWithSegmentation(s.segmentationId)) {
-      service.removeSegmentationRepresentations(v, {segmentationId: s.segmentationId});
-    }
-    service.remove(s.segmentationId);
-  }
-}"""
-
-
 def watch_segmentation(page: Page, seg: Path, picture: Path) -> dict[str, Any]:
     """Loads one SEG; says which segments are listed and what their interior points show."""
     series_uid, all_spots = spots(seg)
-    page.evaluate(_CLEAR)
     load(page, series_uid)
     wanted = len(all_spots)
     page.wait_for_function(
@@ -162,11 +150,12 @@ def visit(study: Path, out: Path, build: Path) -> dict[str, Any]:
         upload(orthanc, study)
         study_uid = get(orthanc, "/studies/" + get(orthanc, "/studies")[0])["MainDicomTags"]["StudyInstanceUID"]
         with serving(dist(build), orthanc) as address, browser(out, address) as (page, errors):
-            open_study(page, address, study_uid)
-            seen = {"segmentations": {}, "reports": {}}
+            seen: dict[str, Any] = {"segmentations": {}, "reports": {}}
             for seg in segs:
+                open_study(page, address, study_uid)
                 seen["segmentations"][seg.name] = watch_segmentation(page, seg, out / f"{seg.stem}.png")
             for report in reports:
+                open_study(page, address, study_uid)
                 seen["reports"][report.name] = watch_report(page, report, out / f"{report.stem}.png")
             seen["errors"] = [e for e in errors if not any(h in e for h in HARMLESS)]
     return seen
