@@ -65,6 +65,7 @@ def sources(report: Report, series: Series) -> Sources:
     if not slices:
         raise Unusable(f"none of the {report.volume.geometry.shape[0]} slices has an image in the series")
     frames = tuple(report.volume.frames[k] for k in slices)
+    _refuse_tiles(frames, datasets)
     planes = tuple(plane(datasets[frame.sop_instance_uid], frame.number) for frame in frames)
     first = min(datasets.values(), key=lambda ds: str(ds.SOPInstanceUID))
     if frames[0].number is None:
@@ -72,6 +73,14 @@ def sources(report: Report, series: Series) -> Sources:
     else:
         images = (_multiple(datasets, frames, planes),)
     return Sources(first, slices, frames, planes, images)
+
+
+def _refuse_tiles(frames: tuple[Frame, ...], datasets: dict[str, Dataset]) -> None:
+    """A slice that is a tile of a larger picture has no frame of its own that an object could refer to."""
+    places = {(frame.sop_instance_uid, frame.number) for frame in frames}
+    tiled = any(f.number and "NumberOfFrames" not in datasets[f.sop_instance_uid] for f in frames)
+    if tiled or len(places) < len(frames):
+        raise Unusable(f"{len(frames)} slices lie in {len(places)} images: tiles of a mosaic cannot be referred to")
 
 
 def plane(dataset: Dataset, number: int | None) -> Plane:

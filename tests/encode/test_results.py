@@ -10,6 +10,7 @@ import pytest
 from encode.cases import MODEL, OPTIONS, Wish, case, identity
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.series import Series
+from spineps_pacs.domain.volume import Volume
 from spineps_pacs.encode.results import encode, notes
 
 EVERYTHING = replace(OPTIONS, labelmap=True, gsps=True, rtstruct=True)
@@ -78,6 +79,16 @@ def test_a_seg_with_many_frames_is_worth_a_note() -> None:
     assert [note.split(":")[0] for note in notes(results)] == ["levels"]
     report, series = case()
     assert notes(encode(report, series, identity(report, series), OPTIONS)) == ()
+
+
+def test_tiles_of_a_mosaic_are_a_reason_to_stop() -> None:
+    """Slices that share one picture have no frames of their own; that is told instead of written wrongly."""
+    report, series = case()
+    for number in (None, 2):
+        frames = (replace(report.volume.frames[0], number=number),) * 7
+        tiled = replace(report, volume=Volume(report.volume.voxels, report.volume.geometry, frames))
+        with pytest.raises(Unusable, match="tiles of a mosaic"):
+            encode(tiled, series, identity(tiled, series), OPTIONS)
 
 
 def test_images_that_are_not_there_are_a_reason_to_stop() -> None:
