@@ -50,7 +50,11 @@ class Truth:
 
 def truth(name: str, seed: int = 1, spacing: tuple[float, float, float] = SPACING) -> Truth:
     """The named spine on a grid that shows the levels asked for."""
-    wishes = WISHES[name]
+    return truth_of(WISHES[name], seed, spacing)
+
+
+def truth_of(wishes: Wishes, seed: int = 1, spacing: tuple[float, float, float] = SPACING) -> Truth:
+    """A spine as wished, on a grid that shows the levels asked for."""
     spine = draw_spine(seed, wishes)
     names = [v.name for v in spine.vertebrae]
     first, last = wishes.levels.split("-")

@@ -1,6 +1,6 @@
 """Whole runs with fitted models, ours and the reference's: the masks that the phases hand on, and the final ones.
 
-    python -m tests.parity.whole REFERENCE_PYTHON MODELS
+python -m tests.parity.whole REFERENCE_PYTHON MODELS
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def differing(one: NDArray[Any], other: NDArray[Any]) -> float:
 def least_dice(one: NDArray[Any], other: NDArray[Any]) -> float:
     """The least Dice of all labels."""
     labels = sorted(set(np.unique(one)) | set(np.unique(other)) - {0})
-    scores = [2 * np.count_nonzero((one == n) & (other == n)) / np.count_nonzero((one == n).astype(int) + (other == n)) for n in labels if n] or [1.0]
+    scores = [
+        2 * np.count_nonzero((one == n) & (other == n)) / np.count_nonzero((one == n).astype(int) + (other == n))
+        for n in labels
+        if n
+    ] or [1.0]
     return float(min(scores))
 
 
@@ -74,7 +78,9 @@ def main(python: Path, models: Path) -> int:
         folder = Path(held)
         for name, seed in SPINES:
             spine = cases.truth(name, seed, INPUT)
-            np.savez(folder / f"whole-{name}.npz", image=coloured(spine, seed), affine=spine.affine_ras, models=str(models))
+            np.savez(
+                folder / f"whole-{name}.npz", image=coloured(spine, seed), affine=spine.affine_ras, models=str(models)
+            )
         run_reference(python, folder)
         for name, _ in SPINES:
             with np.load(folder / f"whole-{name}.npz") as given, np.load(folder / f"out-whole-{name}.npz") as theirs:
@@ -88,10 +94,17 @@ def shown(name: str, mine: Arrays, theirs: Arrays) -> bool:
         sys.stdout.write(f"{name:<12} the reference failed: {theirs['failed']}\n")
         return False
     good = True
-    counts = [len([n for n in np.unique(v) if 0 < n < 29 and n != 26]) for v in (mine["instances"], theirs["instances"])]
+    counts = [
+        len([n for n in np.unique(v) if 0 < n < 29 and n != 26]) for v in (mine["instances"], theirs["instances"])
+    ]
     fewest = min(int(np.count_nonzero(theirs["semantic"] == n)) for n in np.unique(theirs["semantic"]) if n)
     sys.stdout.write(f"{name:<12} vertebrae {counts[0]} and {counts[1]}; least structure {fewest} voxels\n")
-    for key, bound in (("semantic", SAME_DICE), ("vertebrae", SAME_INSTANCE), ("structures", SAME_DICE), ("instances", SAME_INSTANCE)):
+    for key, bound in (
+        ("semantic", SAME_DICE),
+        ("vertebrae", SAME_INSTANCE),
+        ("structures", SAME_DICE),
+        ("instances", SAME_INSTANCE),
+    ):
         if mine[key].shape != theirs[key].shape:
             sys.stdout.write(f"  {key:<12} DIFFER shapes {mine[key].shape} {theirs[key].shape}\n")
             good = False
@@ -99,7 +112,9 @@ def shown(name: str, mine: Arrays, theirs: Arrays) -> bool:
         share, dice = differing(mine[key], theirs[key]), least_dice(mine[key], theirs[key])
         within = share <= SAME_VOXELS and dice >= bound
         good &= within
-        sys.stdout.write(f"  {key:<12} {'within' if within else 'BEYOND'} {100 * share:.4f} % differ, least Dice {dice:.5f}\n")
+        sys.stdout.write(
+            f"  {key:<12} {'within' if within else 'BEYOND'} {100 * share:.4f} % differ, least Dice {dice:.5f}\n"
+        )
     return good
 
 
