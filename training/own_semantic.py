@@ -52,7 +52,7 @@ def _say_where(work: Path, settings: Settings) -> None:
         "nnUNet_raw": str(work / "raw"),
         "nnUNet_preprocessed": str(work / "preprocessed"),
         "nnUNet_results": str(work / "results"),
-        "nnUNet_n_proc_DA": str(settings.processes if settings.device != "cpu" else 0),
+        "nnUNet_n_proc_DA": str(settings.processes),
     }
 
 
@@ -122,18 +122,27 @@ def _split(names: Sequence[str], path: Path, settings: Settings) -> None:
 
 def _train_fold(fold: int, work: Path, settings: Settings) -> None:
     import torch
-    from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
+    from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
+        nnUNetTrainerNoMirroring,
+    )
 
     folder = work / "results" / NAME / f"{TRAINER}__nnUNetPlans__{CONFIGURATION}" / f"fold_{fold}"
     if (folder / "checkpoint_final.pth").exists():
         return
-    device = torch.device(settings.device)
-    trainer = get_trainer_from_args(str(NUMBER), CONFIGURATION, fold, TRAINER, device=device)
+    prepared, latest = work / "preprocessed" / NAME, folder / "checkpoint_latest.pth"
+    plans = json.loads((prepared / "nnUNetPlans.json").read_text())
+    trainer = nnUNetTrainerNoMirroring(
+        plans=plans | {"continue_training": latest.exists()},
+        configuration=CONFIGURATION,
+        fold=fold,
+        dataset_json=json.loads((prepared / "dataset.json").read_text()),
+        device=torch.device(settings.device),
+    )
     trainer.num_epochs = settings.epochs
     trainer.num_iterations_per_epoch = settings.iterations
     trainer.num_val_iterations_per_epoch = max(1, settings.iterations // 5)
-    if (folder / "checkpoint_latest.pth").exists():
-        maybe_load_checkpoint(trainer, True, False)
+    if latest.exists():
+        trainer.load_checkpoint(str(latest))
     trainer.run_training()
 
 
