@@ -250,6 +250,7 @@ def produce(live: Live, records: SqlRecords) -> Produce:
 
     def produced(series: Series, phases: Phases) -> list[Result]:
         from spineps_pacs.analysis.pipeline import analyse
+        from spineps_pacs.desk import keep_pages
         from spineps_pacs.encode.identity import Origin, identify
         from spineps_pacs.encode.results import encode
         from spineps_pacs.encode.verify import verify_all
@@ -263,6 +264,7 @@ def produce(live: Live, records: SqlRecords) -> Produce:
         origin = Origin(first_seen(records, series), recipe(live()))
         results = encode(report, series, identify(report, series, options, origin), options)
         verify_all(results, report, series)
+        keep_pages(live().node.data_folder, records, report, series)
         return list(results)
 
     return produced
@@ -327,6 +329,7 @@ def front(live: Live) -> Half:
     half.listen("dicom", lambda: port.open(common.inbox.staging, _tls(now), more), port.close)
     _other_doors(half, live, common, door)
     _orthanc_door(half, live, common, door, queue)
+    _operators_desk(half, live, common, queue)
     half.loop(Loop("sweep", SWEEP_S, door.step, trouble))
     half.loop(Loop("commitment", SWEEP_S, committing.step, trouble))
     half.loop(Loop("tidy", HOUR_S, common.inbox.tidy, trouble))
@@ -390,6 +393,13 @@ def _orthanc_door(half: Half, live: Live, common: Shared, door: Reception, queue
     serving = Serving(orthanc_app(intake, common.records, queue), "127.0.0.1", now.listen_port)
     half.listen("orthanc", serving.start, serving.stop)
     half.loop(Loop("orthanc", 1.0, intake.step, trouble))
+
+
+def _operators_desk(half: Half, live: Live, common: Shared, queue: DbosChain) -> None:
+    """The pages, and what they need."""
+    from spineps_pacs.desk import join
+
+    join(half, live, common, queue)
 
 
 def back(live: Live, slot: int) -> Half:

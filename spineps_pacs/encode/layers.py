@@ -69,6 +69,6 @@ def _bodies(report: Report) -> NDArray[np.intp]:
     """How much of vertebral bodies each coronal slice shows, counted from the front."""
     labels = report.structures.labels
     axis = picture._axis(report, "coronal")
-    areas = (labels == CORPUS_ID).sum(axis=tuple(a for a in range(3) if a != axis))
+    areas: NDArray[np.intp] = (labels == CORPUS_ID).sum(axis=tuple(a for a in range(3) if a != axis))
     ascending = report.volume.geometry.directions[1, axis] > 0
     return areas if ascending else areas[::-1]

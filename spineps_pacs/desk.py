@@ -1,0 +1,330 @@
+"""The operator's desk: the pages' board over records, chain, disk and peers; and a result's pictures kept for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import requests
+import sqlalchemy as sa
+
+from spineps_pacs import app, settings
+from spineps_pacs.app import Live, Shared
+from spineps_pacs.domain.errors import SettingsError, SpinepsPacsError, TryAgain, Unusable
+from spineps_pacs.domain.job import Job, State
+from spineps_pacs.domain.report import Report
+from spineps_pacs.domain.series import Series, fingerprint
+from spineps_pacs.storage.overview import Asked, Overview
+from spineps_pacs.storage.records import SqlRecords
+from spineps_pacs.web import board as shown
+from spineps_pacs.web import drift
+from spineps_pacs.workflow.chain import DbosChain
+from spineps_pacs.workflow.loops import Half, Loop
+
+PAGES, DRIFT, PICTURES = "pages", "drift", "pictures.json"
+ON_THE_WAY = (State.ARRIVING, State.WAITING, State.ANALYSING, State.ANALYSED, State.DELIVERING)
+ASK_S, ALARM_S, TIDY_S = 60.0, 30.0, 60.0
+WAITS_LONG_S, REMEMBERED_S = 4 * 3600.0, 26 * 7 * 86400.0
+GPU_QUESTION = ("nvidia-smi", "--query-gpu=name,memory.used,memory.total,utilization.gpu", "--format=csv,noheader")
+
+
+def keep_pages(folder: Path, records: SqlRecords, report: Report, series: Series) -> None:
+    """Writes what the result page shows, and the line that drift remembers; a full disk costs only the pictures."""
+    from spineps_pacs.encode.layers import chosen, layers
+    from spineps_pacs.encode.side import level_rows, report_json
+
+    job = _analysed_now(records, series)
+    if job is None:
+        return
+    plain, layered = report_json(report), chosen(report)
+    names = dict(layers(report))
+    names["report.json"] = json.dumps(plain).encode()
+    names["levels.csv"] = level_rows(report).encode()
+    pictures = {"slices": layered.slices, "middle": layered.middle, "coronal": "coronal.png" in names}
+    names[PICTURES] = json.dumps(pictures).encode()
+    try:
+        _write(folder / PAGES, job.id, names)
+        drift.remember(folder / DRIFT, drift.line(job.id, job.source, job.created, plain))
+    except OSError as error:
+        app.trouble("pages", error)
+
+
+def _analysed_now(records: SqlRecords, series: Series) -> Job | None:
+    same = [job for job in records.find(series_uid=series.series_uid) if job.fingerprint == series.fingerprint]
+    return next((job for job in same if job.state is State.ANALYSING), None)
+
+
+def _write(root: Path, job_id: str, names: Mapping[str, bytes]) -> None:
+    """Beside, then renamed: a page never sees half of a result."""
+    beside, target = root / f".{job_id}", root / job_id
+    for old in (beside, target):
+        shutil.rmtree(old, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for name, content in names.items():
+        (beside / name).write_bytes(content)
+    beside.rename(target)
+
+
+def forget_pages(folder: Path, records: SqlRecords) -> list[str]:
+    """Removes the pictures of jobs whose data was erased; gives the jobs."""
+    root = folder / PAGES
+    kept = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")] if root.is_dir() else []
+    gone = [path for path in kept if records.turn(path.name) < 0 or records.erased(path.name)]
+    for path in gone:
+        shutil.rmtree(path)
+    return [path.name for path in gone]
+
+
+class Peers:
+    """Asks every destination whether it answers, and remembers what it said."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._said: dict[str, shown.PeerFact] = {}
+
+    def step(self) -> None:
+        """Asks all of them once."""
+        for destination in self._live().destination:
+            self._said[destination.name] = replace(ask(destination, self._live()), asked=time.time())
+
+    def facts(self) -> tuple[shown.PeerFact, ...]:
+        """What each said last."""
+        unasked = {d.name: shown.PeerFact(d.name, d.kind, None, "") for d in self._live().destination}
+        return tuple(self._said.get(name, fact) for name, fact in unasked.items())
+
+
+def ask(destination: settings.Destination, current: settings.Settings) -> shown.PeerFact:
+    """C-ECHO, a look at the web interface, or at the folder."""
+    try:
+        text = _answer(destination, current)
+    except (TryAgain, SettingsError, OSError) as error:
+        return shown.PeerFact(destination.name, destination.kind, False, _sentence(error))
+    return shown.PeerFact(destination.name, destination.kind, True, text)
+
+
+def _answer(d: settings.Destination, current: settings.Settings) -> str:
+    if d.kind == "dicom":
+        from pynetdicom import build_context
+
+        with app.peer(d, current).association([build_context("1.2.840.10008.1.1")]) as association:
+            status = association.send_c_echo().get("Status")
+        if status != 0x0000:
+            raise TryAgain(f"C-ECHO was answered with {'nothing' if status is None else f'{status:04X}H'}")
+        return "C-ECHO answered"
+    if d.kind == "folder":
+        if d.folder is None or not d.folder.is_dir():
+            raise TryAgain("the folder does not exist")
+        return "the folder is there"
+    answer = app.web_peer(d).session().get(d.url)
+    if answer.status_code >= 500 or answer.status_code in (401, 403):
+        raise TryAgain(f"it answers {answer.status_code}")
+    return f"it answers {answer.status_code}"
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, requests.RequestException):
+        return f"it cannot be reached: {type(error).__name__}"
+    return str(error) if isinstance(error, SpinepsPacsError) else type(error).__name__
+
+
+class NodeBoard:
+    """`Board` over a running node."""
+
+    def __init__(self, live: Live, common: Shared, queue: DbosChain, peers: Peers) -> None:
+        self._live = live
+        self._common = common
+        self._queue = queue
+        self._peers = peers
+        self._overview = Overview(common.database)
+
+    def jobs(self, wanted: shown.Wanted) -> shown.Listing:
+        """One page of the list."""
+        states = () if wanted.state is None else (wanted.state,)
+        span = wanted.since, wanted.until, (wanted.page - 1) * wanted.size, wanted.size
+        return shown.Listing(*self._overview.jobs(Asked(states, wanted.source, wanted.reason, *span)))
+
+    def active(self) -> Sequence[Job]:
+        """What is on its way."""
+        return self._overview.jobs(Asked(ON_THE_WAY, limit=200))[0]
+
+    def eta_s(self) -> float | None:
+        """The median of the last analyses."""
+        spans = self._overview.analyses_s()
+        return statistics.median(spans) if spans else None
+
+    def sources(self) -> Sequence[str]:
+        """Who ever sent something."""
+        return self._overview.sources()
+
+    def job(self, job_id: str) -> shown.Detail | None:
+        """All about one job."""
+        records = self._common.records
+        job = records.known(job_id)
+        if job is None:
+            return None
+        receipts = {s.destination: records.receipts(job_id, s.destination) for s in job.sendings}
+        report = self.file(job_id, "report.json")
+        plain = None if report is None else json.loads(report.read_text(encoding="utf-8"))
+        timeline = tuple(records.timeline(job_id))
+        return shown.Detail(job, timeline, receipts, records.erased(job_id), plain, self._patient(job))
+
+    def counts(self) -> Mapping[State, int]:
+        """How many jobs are in which state."""
+        return self._common.records.counts()
+
+    def pictures(self, job_id: str) -> shown.Pictures | None:
+        """Which slices are kept."""
+        path = self.file(job_id, PICTURES)
+        if path is None:
+            return None
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return shown.Pictures(tuple(said["slices"]), said["middle"], said["coronal"])
+
+    def file(self, job_id: str, name: str) -> Path | None:
+        """A file of the result page; only names that lie in its folder."""
+        folder = self._common.folder / PAGES / job_id
+        if "/" in job_id or job_id.startswith(".") or not folder.is_dir():
+            return None
+        return next((path for path in folder.iterdir() if path.name == name), None)
+
+    def objects(self, job_id: str) -> Sequence[str]:
+        """Names of the result objects."""
+        known = self._common.records.known(job_id)
+        return () if known is None else self._common.outbox.names(known.id)
+
+    def object(self, job_id: str, name: str) -> Path | None:
+        """A result object."""
+        return self._common.outbox.path(job_id, name) if name in self.objects(job_id) else None
+
+    def health(self) -> shown.Health:
+        """Disk, queue, GPU, peers, models."""
+        disk = shutil.disk_usage(self._common.folder)
+        facts = (self._disk(disk.free), self._waiting(), *gpu_facts())
+        return shown.Health(facts, self._peers.facts(), self._models(), disk.free, disk.total)
+
+    def ready(self) -> bool:
+        """The database answers and the disk takes more."""
+        try:
+            with self._common.database.connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
+        except sa.exc.SQLAlchemyError:
+            return False
+        return app.has_room(self._common, self._live)()
+
+    def drift(self) -> Sequence[shown.DriftRow]:
+        """Half a year, by scanner and week."""
+        judged = self._overview.judged(time.time() - REMEMBERED_S)
+        return drift.rows(drift.remembered(self._common.folder / DRIFT), judged)
+
+    def tally(self) -> shown.Tally:
+        """What is counted for Prometheus."""
+        phases = drift.phase_totals(drift.remembered(self._common.folder / DRIFT))
+        seen = self._overview
+        return shown.Tally(self.counts(), seen.oldest(), seen.sendings(), seen.verdicts(), phases)
+
+    def retry(self, job_id: str) -> None:
+        """The dead letters again, else all of it."""
+        job = self._common.records.known(job_id)
+        if job is None:
+            raise Unusable("no job has that id")
+        dead = [s.destination for s in job.sendings if s.state is State.DEAD_LETTER]
+        for name in dead:
+            self._queue.resend(job_id, name)
+        if not dead:
+            self.rerun(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Stops it."""
+        self._queue.cancel(job_id)
+
+    def rerun(self, job_id: str) -> None:
+        """Starts it anew, unless it is on its way."""
+        job = self._common.records.known(job_id)
+        if job is not None and job.state in ON_THE_WAY:
+            raise Unusable(f"it is {job.state}; cancel it first")
+        self._queue.rerun(job_id)
+
+    def _patient(self, job: Job) -> str:
+        """Name and id out of the images, where the site shows them."""
+        if not self._live().web.show_patient:
+            return ""
+        try:
+            header = self._common.inbox.load(fingerprint([job.series_uid]), pixels=False).datasets[0]
+        except Unusable:
+            return ""
+        return f"{header.get('PatientName', '')} ({header.get('PatientID', '')})"
+
+    def _disk(self, free: int) -> shown.Fact:
+        least = self._live().node.min_free_gb
+        text = f"{free / 1e9:.1f} GB are free, {least:.1f} GB are the least."
+        return shown.Fact("Disk", free >= least * 1e9, text, "Make room: the node refuses images until there is some.")
+
+    def _waiting(self) -> shown.Fact:
+        since = self._overview.oldest().get(State.WAITING)
+        waited = 0.0 if since is None else time.time() - since
+        text = "Nothing waits." if since is None else f"The oldest series has waited {waited / 60:.0f} min."
+        advice = "See whether a worker runs (spineps-pacs status, the log), or start one more."
+        return shown.Fact("Queue", waited < WAITS_LONG_S, text, advice)
+
+    def _models(self) -> tuple[shown.ModelFact, ...]:
+        """Those of the newest result."""
+        reports = sorted((self._common.folder / PAGES).glob("*/report.json"), key=lambda p: p.stat().st_mtime)
+        models: list[dict[str, Any]] = json.loads(reports[-1].read_text(encoding="utf-8"))["models"] if reports else []
+        return tuple(shown.ModelFact(**model) for model in models)
+
+
+def gpu_facts() -> tuple[shown.Fact, ...]:
+    """One line per GPU, by the driver's own tool; nothing where there is none."""
+    if shutil.which(GPU_QUESTION[0]) is None:
+        return ()
+    try:
+        answer = subprocess.run(GPU_QUESTION, capture_output=True, text=True, timeout=10, check=False)
+    except subprocess.TimeoutExpired:
+        return (shown.Fact("GPU", False, "The driver does not answer.", "Restart the host; look at its kernel log."),)
+    if answer.returncode:
+        return (shown.Fact("GPU", False, "The driver answers with an error.", "Run nvidia-smi and read what it says."),)
+    lines = [line for line in answer.stdout.splitlines() if line.strip()]
+    return tuple(shown.Fact(f"GPU {n}", True, line.strip()) for n, line in enumerate(lines))
+
+
+def join(half: Half, live: Live, common: Shared, queue: DbosChain) -> None:
+    """Serves the pages from the receiving half, asks the peers, and tells of trouble."""
+    from spineps_pacs.intake.serving import Serving
+    from spineps_pacs.web.pages import Desk
+    from spineps_pacs.web.site import site
+
+    now, peers = live().web, Peers(live)
+    board = NodeBoard(live, common, queue, peers)
+    half.loop(Loop("peers", ASK_S, peers.step, app.trouble))
+    half.loop(Loop("pages", TIDY_S, lambda: forget_pages(common.folder, common.records), app.trouble))
+    _alarms(half, live().alerts, board)
+    if now.enabled:
+        serving = Serving(site(Desk(board, access(now), now.show_patient)), now.host, now.port)
+        half.listen("web", serving.start, serving.stop)
+
+
+def access(now: settings.Web) -> Any:
+    """Who may see the pages; beyond loopback nobody without token or proxy."""
+    from spineps_pacs.web.guard import Access
+
+    token = settings.secret(now.token_file)
+    if not token and not now.trusted_proxy and not app.is_loopback(now.host):
+        raise SettingsError("web: beyond loopback a token_file or a trusted_proxy is needed")
+    return Access(token, now.trusted_proxy, now.proxy_user_header)
+
+
+def _alarms(half: Half, wanted: settings.Alerts, board: NodeBoard) -> None:
+    from spineps_pacs.web.alerts import Alarm, Mail, Webhook
+
+    if wanted.webhook:
+        half.loop(Loop("webhook", ALARM_S, Alarm(board, Webhook(wanted.webhook)).step, app.trouble))
+    if wanted.smtp_host and wanted.receivers:
+        mail = Mail(wanted.smtp_host, wanted.smtp_port, wanted.sender or "spineps-pacs@localhost", wanted.receivers)
+        half.loop(Loop("mail", ALARM_S, Alarm(board, mail).step, app.trouble))

@@ -1,0 +1,1 @@
+"""The operator's pages, the REST interface, health and metrics; what they show comes through the board."""

@@ -1,0 +1,87 @@
+"""The buttons: retry, cancel and re-run, for one series or many; and the login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from spineps_pacs.domain.errors import SpinepsPacsError
+from spineps_pacs.web.board import Board
+from spineps_pacs.web.guard import FIELD, HEADER, SESSION, SESSION_S, same_person, session_cookie, shows_token
+from spineps_pacs.web.pages import Desk
+
+NAMES = ("retry", "cancel", "rerun")
+MOST = 500
+
+
+def doing(board: Board, name: str) -> Callable[[str], None]:
+    """The action of a button."""
+    return {"retry": board.retry, "cancel": board.cancel, "rerun": board.rerun}[name]
+
+
+def do_all(board: Board, name: str, jobs: Iterable[str]) -> list[tuple[str, str]]:
+    """Does it to each; gives the jobs to which it could not be done, with the reason."""
+    refused = []
+    act = doing(board, name)
+    for job in jobs:
+        try:
+            act(job)
+        except SpinepsPacsError as reason:
+            refused.append((job, str(reason)))
+    return refused
+
+
+class Actions:
+    """Handlers of what is posted."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def act(self, request: Request) -> Response:
+        """A button of a page: `jobs` names one or more."""
+        form = await request.form()
+        if not same_person(request, self._desk.access, str(form.get(FIELD) or request.headers.get(HEADER, ""))):
+            return PlainTextResponse("This form is too old or not ours; load the page again.", 403)
+        name, jobs = str(request.path_params["name"]), [str(job) for job in form.getlist("jobs")][:MOST]
+        if name not in NAMES or not jobs:
+            return PlainTextResponse("Choose at least one series, then press the button again.", 400)
+        refused = await run_in_threadpool(do_all, self._desk.board, name, jobs)
+        values: dict[str, Any] = {"name": name, "done": len(jobs) - len(refused), "refused": refused}
+        if request.headers.get("hx-request"):
+            return self._desk.fill(request, "done_part.html", **values)
+        return self._desk.fill(request, "done.html", **values)
+
+    async def login(self, request: Request) -> Response:
+        """Shows the form, or takes the token."""
+        if request.method == "GET":
+            return self._desk.fill(request, "login.html", wrong=False, next=local(request.query_params.get("next")))
+        form = await request.form()
+        access = self._desk.access
+        if not same_person(request, access, str(form.get(FIELD, ""))):
+            return PlainTextResponse("This form is too old or not ours; load the page again.", 403)
+        if not shows_token(access, str(form.get("token", ""))):
+            return self._desk.fill(request, "login.html", 403, wrong=True, next=local(str(form.get("next", "/"))))
+        answer = RedirectResponse(local(str(form.get("next", "/"))), 303)
+        cookie = session_cookie(access, self._desk.clock())
+        secure = request.url.scheme == "https"
+        answer.set_cookie(SESSION, cookie, SESSION_S, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def logout(self, request: Request) -> Response:
+        """Forgets the browser."""
+        form = await request.form()
+        if not same_person(request, self._desk.access, str(form.get(FIELD, ""))):
+            return PlainTextResponse("This form is too old or not ours; load the page again.", 403)
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(SESSION)
+        return answer
+
+
+def local(address: str | None) -> str:
+    """An address on this site; anything else leads to the first page."""
+    fine = bool(address) and str(address).startswith("/") and not str(address).startswith(("//", "/\\"))
+    return str(address) if fine else "/"

@@ -1,0 +1,134 @@
+"""The REST interface under /api, as openapi.json describes it, and what monitors ask: health, readiness, metrics."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from spineps_pacs.domain.errors import SpinepsPacsError
+from spineps_pacs.domain.job import Job, State
+from spineps_pacs.web import words
+from spineps_pacs.web.actions import doing
+from spineps_pacs.web.board import Wanted
+from spineps_pacs.web.guard import HEADER, csrf, same_person
+from spineps_pacs.web.metrics import exposition
+from spineps_pacs.web.pages import HERE, Desk
+
+DESCRIPTION = HERE / "openapi.json"
+LARGEST = 500
+
+
+class Api:
+    """Handlers that answer JSON."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def description(self, _request: Request) -> Response:
+        """The OpenAPI description of all this."""
+        return FileResponse(DESCRIPTION, media_type="application/json")
+
+    def status(self, request: Request) -> Response:
+        """How many series are in which state; and the token that a POST from this browser needs."""
+        counts = self._desk.board.counts()
+        _, token = csrf(request, self._desk.access)
+        return JSONResponse({"states": {s.value: counts.get(s, 0) for s in State}, "csrf": token})
+
+    def jobs(self, request: Request) -> Response:
+        """Jobs by filter."""
+        wanted = _wanted(request)
+        if isinstance(wanted, str):
+            return JSONResponse({"error": wanted}, 400)
+        found = self._desk.board.jobs(wanted)
+        return JSONResponse({"total": found.total, "page": wanted.page, "jobs": [plain(job) for job in found.jobs]})
+
+    def job(self, request: Request) -> Response:
+        """One job with verdict, timeline and receipts."""
+        detail = self._desk.board.job(request.path_params["job"])
+        if detail is None:
+            return _unknown()
+        receipts = {name: [asdict(r) for r in given] for name, given in detail.receipts.items()}
+        more = {"timeline": [asdict(e) for e in detail.timeline], "receipts": receipts, "erased": detail.erased}
+        return JSONResponse(plain(detail.job) | more)
+
+    def report(self, request: Request) -> Response:
+        """report.json of a job."""
+        detail = self._desk.board.job(request.path_params["job"])
+        return _unknown() if detail is None or detail.report is None else JSONResponse(dict(detail.report))
+
+    def health(self, _request: Request) -> Response:
+        """Disk, peers, models."""
+        health = self._desk.board.health()
+        return JSONResponse(asdict(health) | {"good": health.good})
+
+    def drift(self, _request: Request) -> Response:
+        """Each scanner in each week."""
+        rows = [asdict(row) | {"reasons": dict(row.reasons)} for row in self._desk.board.drift()]
+        return JSONResponse({"rows": rows})
+
+    async def act(self, request: Request) -> Response:
+        """Retry, cancel or re-run one job."""
+        if not same_person(request, self._desk.access, request.headers.get(HEADER, "")):
+            return JSONResponse({"error": f"show the token as Bearer, or send {HEADER}"}, 403)
+        job, act = request.path_params["job"], doing(self._desk.board, request.path_params["name"])
+        if await run_in_threadpool(self._desk.board.job, job) is None:
+            return _unknown()
+        try:
+            await run_in_threadpool(act, job)
+        except SpinepsPacsError as reason:
+            return JSONResponse({"error": str(reason)}, 409)
+        after = await run_in_threadpool(self._desk.board.job, job)
+        return _unknown() if after is None else JSONResponse(plain(after.job), 202)
+
+    def healthz(self, _request: Request) -> Response:
+        """The process answers."""
+        return JSONResponse({"status": "ok"})
+
+    def readyz(self, _request: Request) -> Response:
+        """The node can take series."""
+        ready = self._desk.board.ready()
+        return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+
+    def metrics(self, _request: Request) -> Response:
+        """For Prometheus."""
+        content = exposition(self._desk.board, self._desk.clock)
+        return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def plain(job: Job) -> dict[str, Any]:
+    """A job as JSON takes it."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(job)))
+    return found
+
+
+def _unknown() -> Response:
+    return JSONResponse({"error": "no job has that id, or it has no report"}, 404)
+
+
+def _wanted(request: Request) -> Wanted | str:
+    """The filter, or a sentence that says what is wrong with it."""
+    asked = request.query_params
+    if (state := asked.get("state", "")) and state not in set(State):
+        return f"state is one of {', '.join(State)}"
+    numbers = {}
+    for name, usual, most in (("page", 1, 1_000_000), ("size", 50, LARGEST)):
+        text = asked.get(name, str(usual))
+        if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= most):
+            return f"{name} is a number from 1 to {most}"
+        numbers[name] = int(text)
+    for name in ("since", "until"):
+        if asked.get(name) and not words.seconds_of(asked[name]):
+            return f"{name} is a day, as 2026-03-01"
+    return Wanted(
+        State(state) if state else None,
+        asked.get("source", ""),
+        asked.get("reason", ""),
+        words.seconds_of(asked.get("since", "")),
+        words.seconds_of(asked.get("until", ""), end=True),
+        **numbers,
+    )

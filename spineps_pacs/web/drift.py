@@ -1,0 +1,89 @@
+"""One line per analysed series that outlives it: scanner, week, how many levels, how sure, how large; no patient."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from spineps_pacs.web.board import DriftRow
+
+TAKEN = "taken"
+
+
+def week(seconds: float) -> str:
+    """The ISO week of a time, UTC."""
+    year, number, _ = datetime.fromtimestamp(seconds, UTC).isocalendar()
+    return f"{year}-W{number:02}"
+
+
+def line(job: str, source: str, at: float, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What is remembered of one report (report.json)."""
+    vertebrae = [level for level in report["levels"]["found"] if level["kind"] == "vertebra"]
+    sure = [level["confidence"] for level in vertebrae if level["confidence"] is not None]
+    bodies = [s["volume_mm3"] for s in report["structures"] if s["name"] == "Vertebral body"]
+    return {
+        "job": job,
+        "source": source,
+        "week": week(at),
+        "levels": len(vertebrae),
+        "confidence": fmean(sure) if sure else None,
+        "volume_cm3": sum(bodies) / 1000,
+        "phases_s": {step["phase"]: step["seconds"] for step in report["timings_s"]},
+    }
+
+
+def remember(folder: Path, entry: Mapping[str, Any]) -> None:
+    """Adds a line to the week's file; short lines are appended whole even by several processes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{entry['week']}.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def remembered(folder: Path, weeks: int = 26) -> list[dict[str, Any]]:
+    """The newest line of each job of the last weeks; one that a power cut left half is passed over."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.jsonl"))[-weeks:]:
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(text)
+            except ValueError:
+                continue
+            found[entry["job"]] = entry
+    return list(found.values())
+
+
+def rows(entries: Iterable[Mapping[str, Any]], judged: Iterable[tuple[str, float, str]]) -> list[DriftRow]:
+    """Scanner by week: means of what was found, and verdicts (source, time, outcome)."""
+    measured: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        measured.setdefault((entry["source"], entry["week"]), []).append(entry)
+    verdicts: dict[tuple[str, str], Counter[str]] = {}
+    for source, at, outcome in judged:
+        verdicts.setdefault((source, week(at)), Counter())[outcome] += 1
+    return [_row(key, measured.get(key, ()), verdicts.get(key, Counter())) for key in sorted({*measured, *verdicts})]
+
+
+def phase_totals(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, float]]:
+    """How often each phase was run, and for how many seconds in all."""
+    totals: dict[str, tuple[int, float]] = {}
+    for entry in entries:
+        for phase, seconds in entry["phases_s"].items():
+            count, total = totals.get(phase, (0, 0.0))
+            totals[phase] = count + 1, total + seconds
+    return totals
+
+
+def _row(key: tuple[str, str], entries: Sequence[Mapping[str, Any]], verdicts: Counter[str]) -> DriftRow:
+    means = (_mean(entries, name) for name in ("levels", "confidence", "volume_cm3"))
+    kept_out = tuple((rule, count) for rule, count in verdicts.most_common() if rule != TAKEN)
+    return DriftRow(*key, verdicts[TAKEN], sum(count for _, count in kept_out), *means, reasons=kept_out)
+
+
+def _mean(entries: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [entry[name] for entry in entries if entry[name] is not None]
+    return fmean(values) if values else None
