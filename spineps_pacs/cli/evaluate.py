@@ -19,7 +19,7 @@ def evaluate(
     prediction: Path,
     reference: Path,
     *,
-    instances: tuple[Path, Path] | None = None,
+    instances: Annotated[tuple[Path, Path] | None, Parameter(negative="")] = None,
     versus: Path | None = None,
     csv: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
