@@ -287,3 +287,31 @@ Phases = Callable[[str, int, int], None]
 
 Produce = Callable[[Series, Phases], Sequence[Result]]
 """Analysis and encoding, joined in app.py: a series to its encoded and verified results."""
+
+
+class SmallFovEngine(Protocol):
+    """The second labeller's two networks: slices with neighbours (n, 3, 320, 896), 0..1, to classes (n, 320, 896).
+
+    Rows run to Anterior, columns to Superior; the channels are the slice before, the slice itself and the one after.
+    """
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def pixel_mm(self) -> float | None:
+        """The in-plane pixel that the networks know, where their folder states it."""
+        ...
+
+    @property
+    def names(self) -> int:
+        """How many names the naming network knows beside the background."""
+        ...
+
+    def segment(self, slices: NDArray[np.float32], watch: Watch) -> NDArray[np.uint8]:
+        """0 background, 1 vertebra, 2 disc."""
+        ...
+
+    def name(self, slices: NDArray[np.float32], watch: Watch) -> NDArray[np.uint8]:
+        """0 background, k the k-th name from C2 on."""
+        ...
