@@ -86,7 +86,7 @@ def result_of(series: Series, kind: str, sop_class: str) -> Result:
         setattr(ds, keyword, header.get(keyword))
     ds.SeriesInstanceUID, ds.SeriesNumber = uid(series.fingerprint, kind, "series"), 300
     ds.Modality, ds.SeriesDescription = ("SR" if sop_class == SR else "SEG"), f"stand-in {kind}"
-    ds.ContentLabel = kind.upper()
+    ds.ContentLabel = kind.upper().replace("-", "_")[:16]
     return Result(kind, sop_class, ds.SOPInstanceUID, content_of(with_meta(ds)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from contract.conftest import Clock
-from samples import SEG, SR, content_of, series_of, slice_of, stand_in, uid
+from samples import SEG, SR, content_of, result_of, series_of, slice_of, stand_in, uid
 from twins import DictDatasets, DictRecords, ListDestination, SetConfirmation, StraightChain
 
 from spineps_pacs.delivery.rules import Routing, Rule
@@ -287,6 +287,20 @@ def test_a_refused_class_is_named(bench: Bench) -> None:
     assert job.state is State.DEAD_LETTER
     assert "1 of 1 objects were not accepted: 0x0122" in job.reason
     assert [str(ds.SOPClassUID) for ds in bench.a.kept] == [SR]
+
+
+def test_a_label_map_may_be_refused(bench: Bench) -> None:
+    """It has a binary twin that arrives; the delivery is done."""
+    label_map = "1.2.840.10008.5.1.4.1.1.66.7"
+
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
+        return [*stand_in(series, watch), result_of(series, "structures-labelmap", label_map)]
+
+    bench.produce = produce
+    bench.a.refuses = {label_map}
+    bench.confirmations["a"] = SetConfirmation(bench.a)
+    assert bench.run().state is State.CONFIRMED
+    assert (len(bench.a.kept), len(bench.b.kept)) == (2, 3)
 
 
 def test_no_destination_is_the_end(bench: Bench) -> None:
