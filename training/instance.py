@@ -40,10 +40,14 @@ def advance(run: Run, plan: Plan, folders: list[Path]) -> float:
     return move(run, plan, level_loss(logits, torch.from_numpy(cutout.parts.astype(np.int64))[None]))
 
 
-def train(plan: Plan, pool: Path, checkpoint: Path, minutes: float) -> Iterator[tuple[int, float]]:
-    """Steps until the plan or the time is over; yields (step, loss)."""
+def train(
+    plan: Plan, pool: Path, checkpoint: Path, minutes: float, before: Path | None = None
+) -> Iterator[tuple[int, float]]:
+    """Steps until plan or time are over; yields (step, loss). `before` is a run whose weights a new one takes."""
     torch.manual_seed(plan.seed)
     network = quicken(Unet3D(CUTOUT_DIM, CUTOUT_CHANNELS)).to(memory_format=torch.channels_last_3d)
+    if before:
+        network.load_state_dict(torch.load(before, weights_only=True)["network"])
     run = start(network, plan, checkpoint)
     folders = spines(pool)
     yield from steps(run, plan, lambda: advance(run, plan, folders), checkpoint, minutes)
@@ -55,11 +59,14 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--before", type=Path, help="an earlier run's checkpoint, say on a coarser grid")
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    report(train(Plan(given.steps, rate=2e-3, warm_up=100, seed=77001), given.pool, given.out, given.minutes))
+    plan = Plan(given.steps, rate=given.rate, warm_up=100, seed=77001)
+    report(train(plan, given.pool, given.out, given.minutes, given.before))
 
 
 if __name__ == "__main__":
