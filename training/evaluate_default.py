@@ -34,13 +34,15 @@ def save(path: Path, outcomes: Iterable[Outcome]) -> None:
     path.write_text("[\n" + ",\n".join(rows) + "\n]\n")
 
 
-def run(chosen: Iterable[Case]) -> list[Outcome]:
-    """Examines cases one after the other and prints a line for each."""
+def run(chosen: Iterable[Case], kept: Path | None = None) -> list[Outcome]:
+    """Examines cases one after the other and prints a line for each; what is done is kept in a file if asked."""
     segment = embedded()
     outcomes = []
     for case in chosen:
         outcome = examine(case, segment)
         outcomes.append(outcome)
+        if kept:
+            save(kept, outcomes)
         bodies, discs = outcome.dice.get("vertebra corpus", 0), outcome.dice.get("IVD", 0)
         counts = f"{outcome.counted} of {outcome.vertebrae}"
         told = outcome.sentence or f"corpus {bodies:.3f} disc {discs:.3f} count {counts}"
@@ -84,9 +86,7 @@ def main() -> int:
     given = parser.parse_args()
     drawn = cases()
     chosen = [drawn[n] for n in QUICK] if given.quick else drawn[given.first :: given.every]
-    outcomes = _merged(given.from_saved) if given.from_saved else run(chosen)
-    if given.save:
-        save(given.save, outcomes)
+    outcomes = _merged(given.from_saved) if given.from_saved else run(chosen, given.save)
     print(model_card.figures(outcomes))
     if RESULTS.exists():
         print("\n".join(compared(outcomes, load(RESULTS)) or ["As committed."]))

