@@ -25,6 +25,7 @@ _COMMANDS = (
     (_LOOK, "explain", "jobs:explain", "Why a series was taken or skipped, rule by rule."),
     (_LOOK, "check", "check:check", "Check configuration, disk, models and peers, line by line."),
     (_LOOK, "selftest", "selftest:selftest", "Send a made-up study through the whole chain and report."),
+    (_LOOK, "support-bundle", "support:support_bundle", "Write what a developer needs, without patient data."),
     (_RESEARCH, "segment", "segment:segment", "Segment a DICOM series or a NIfTI file."),
     (_RESEARCH, "inspect", "inspect:inspect", "Say of every series under a path whether it would be taken, and why."),
     (_RESEARCH, "volume", "volume:volume", "Write the rebuilt volume of a series as NIfTI."),
