@@ -80,7 +80,9 @@ def jobs(common: Shared) -> Iterator[dict[str, Any]]:
 
 
 def _job(job: Job, common: Shared) -> dict[str, Any]:
-    clean = lambda text: scrubbed(text, common.salt)  # noqa: E731
+    def clean(text: str) -> str:
+        return scrubbed(text, common.salt)
+
     findings = job.verdict.findings if job.verdict else ()
     return {
         "id": job.id,

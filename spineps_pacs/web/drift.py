@@ -79,9 +79,16 @@ def phase_totals(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, f
 
 
 def _row(key: tuple[str, str], entries: Sequence[Mapping[str, Any]], verdicts: Counter[str]) -> DriftRow:
-    means = (_mean(entries, name) for name in ("levels", "confidence", "volume_cm3"))
     kept_out = tuple((rule, count) for rule, count in verdicts.most_common() if rule != TAKEN)
-    return DriftRow(*key, verdicts[TAKEN], sum(count for _, count in kept_out), *means, reasons=kept_out)
+    return DriftRow(
+        *key,
+        taken=verdicts[TAKEN],
+        skipped=sum(count for _, count in kept_out),
+        levels=_mean(entries, "levels"),
+        confidence=_mean(entries, "confidence"),
+        volume_cm3=_mean(entries, "volume_cm3"),
+        reasons=kept_out,
+    )
 
 
 def _mean(entries: Sequence[Mapping[str, Any]], name: str) -> float | None:
