@@ -1,0 +1,309 @@
+"""Two labellers that check each other: one verdict per series, one confidence per vertebra, and why.
+
+Names go in and names come out; no voxel is looked at here (opinion_pairs.py says which vertebrae are the same).
+Trusts are stated, not measured: how often a labeller, or an anchor, is right about a whole series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import pairwise
+from math import prod
+from typing import Literal
+
+from spineps_pacs.analysis.levels import anomalies
+from spineps_pacs.analysis.opinion_pairs import L6, T13, USUAL, Pair, by_overlap, place
+from spineps_pacs.analysis.pieces import Labels
+from spineps_pacs.domain.anatomy import LEVEL_IDS, SACRUM_ID, VERTEBRAE
+from spineps_pacs.domain.masks import LevelChoice, LevelMethod, Levels
+from spineps_pacs.domain.report import Flag
+
+Names = dict[int, int]
+"""The leader's instance to a level."""
+TRANSITIONS = frozenset(LEVEL_IDS[n] for n in ("T11", "T12", "T13", "L1", "L4", "L5", "L6", "S1"))
+WRONG_WAYS = 4
+"""In how many ways a naming is usually wrong: one up or down, and one at either transition."""
+UNKNOWN = 0.5
+"""How likely a vote fits a naming that nobody proposed."""
+DISAGREE = "labellers-disagree"
+OTHERWISE = "the second labeller calls it otherwise"
+
+
+class Verdict(StrEnum):
+    """How two namings of a series stand to each other."""
+
+    AGREE = "agree"
+    SHIFTED = "shifted"
+    TRANSITION = "differ at the transition"
+    DIFFER = "differ"
+    ONE_ONLY = "only one could name"
+    NEITHER = "neither could name"
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What else speaks about names: instance and level each, one source, trusted 0..1 as a whole."""
+
+    source: str
+    names: tuple[tuple[int, int], ...]
+    trust: float
+
+
+@dataclass(frozen=True)
+class OpinionSettings:
+    """What a site chooses.
+
+    `leader` gives the names that are shown. `on_disagreement`: name and flag, or withhold names and count. `anchors`:
+    a vote against names that both labellers gave flags them, or only weighs. Below `least_confidence` all is flagged.
+    """
+
+    leader: Literal["spineps", "small-fov"] = "spineps"
+    on_disagreement: Literal["flag", "withhold"] = "flag"
+    anchors: Literal["flag", "weigh"] = "flag"
+    least_confidence: float = 0.9
+    trust: Mapping[str, float] = field(default_factory=lambda: {"spineps": 0.95, "small-fov": 0.9})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdict on one series, its sentence, and by how many levels the second lies below the first if shifted."""
+
+    verdict: Verdict
+    sentence: str
+    shift: int | None = None
+    differing: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Said:
+    """The comparison, the names to show, the belief in each, and what else was said."""
+
+    found: Comparison
+    shown: Names
+    belief: Mapping[int, float]
+    votes: tuple[Vote, ...]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """The joined names. `table` moves the first labeller's instance ids to those that `levels` speaks of."""
+
+    levels: Levels
+    flags: tuple[Flag, ...]
+    comparison: Comparison
+    confidence: float | None
+    table: tuple[tuple[int, int], ...] = ()
+
+
+def compare(pairs: Sequence[Pair], first: str = "spineps", second: str = "small-fov") -> Comparison:
+    """How two namings of one series stand to each other."""
+    named = {first: any(p.level is not None for p in pairs), second: any(p.other_level is not None for p in pairs)}
+    able = [who for who, named_any in named.items() if named_any]
+    if not able:
+        return Comparison(Verdict.NEITHER, "neither labeller could name the vertebrae")
+    if len(able) == 1:
+        return Comparison(Verdict.ONE_ONLY, f"only {able[0]} could name the vertebrae")
+    both = [p for p in pairs if p.both]
+    if not both:
+        return Comparison(Verdict.DIFFER, f"{first} and {second} named no vertebra in common")
+    return _compared(both, f"{first} and {second}", second)
+
+
+def _compared(both: Sequence[Pair], who: str, second: str) -> Comparison:
+    away = [p.difference for p in both]
+    apart = tuple(p.instance for p in both if not p.agree and p.instance is not None)
+    if not apart:
+        return Comparison(Verdict.AGREE, f"{who} agree on {len(both)} vertebrae")
+    example = next(p for p in both if not p.agree)
+    told = f"{_name(example.level)} is {_name(example.other_level)} in {second}"
+    if len(set(away)) == 1 and away[0].is_integer():
+        shift = int(away[0])
+        return Comparison(Verdict.SHIFTED, f"{who} differ by {abs(shift)} on all vertebrae: {told}", shift, apart)
+    if _only_at_transitions(both, away):
+        sentence = f"{who} differ at the transition, on {len(apart)} of {len(both)} vertebrae: {told}"
+        return Comparison(Verdict.TRANSITION, sentence, None, apart)
+    sentence = f"{who} differ on {len(apart)} of {len(both)} vertebrae: {told}"
+    return Comparison(Verdict.DIFFER, sentence, None, apart)
+
+
+def _only_at_transitions(both: Sequence[Pair], away: Sequence[float]) -> bool:
+    """True when differences change only next to the thoracolumbar or lumbosacral transition, and some are none."""
+    changes = [pair for pair, (a, b) in zip(pairwise(both), pairwise(away), strict=True) if a != b]
+    near = [any(level in TRANSITIONS for p in pair for level in (p.level, p.other_level)) for pair in changes]
+    return (0 in away and all(near)) or all(0 < abs(step) < 1 for step in away)
+
+
+def anchor_votes(ordered: Sequence[int], *, sacrum: bool, axis: bool, last_rib: int | None = None) -> tuple[Vote, ...]:
+    """Anchors that need no network, for instances from the head down.
+
+    `sacrum`: it follows the lowest one (L5 in nine spines of ten). `axis`: the topmost has a dens, so it is C2.
+    `last_rib`: the instance that bears the last rib (T12).
+    """
+    found = []
+    if ordered and sacrum:
+        found.append(Vote("the sacrum in view", ((ordered[-1], LEVEL_IDS["L5"]),), 0.9))
+    if ordered and axis:
+        found.append(Vote("the dens in view", ((ordered[0], LEVEL_IDS["C2"]),), 0.97))
+    if last_rib is not None:
+        found.append(Vote("the last rib", ((last_rib, LEVEL_IDS["T12"]),), 0.9))
+    return tuple(found)
+
+
+def said_by(source: str, names: Mapping[int, int], trust: float) -> Vote:
+    """A neighbouring station ("the station above") or "an earlier study": its names for the instances they share."""
+    return Vote(source, tuple(names.items()), trust)
+
+
+def second_opinion(
+    first: tuple[Labels, Levels],
+    second: tuple[Labels, Levels],
+    votes: Sequence[Vote] = (),
+    settings: OpinionSettings | None = None,
+) -> Opinion:
+    """The two results (instance mask in ids of the project, and names) on one grid, joined."""
+    found = opinion(by_overlap(first, second), votes, settings)
+    if found.levels.method is LevelMethod.COUNTED or found.table:
+        return found
+    return replace(found, levels=replace(found.levels, margin=first[1].margin))
+
+
+def opinion(pairs: Sequence[Pair], votes: Sequence[Vote] = (), settings: OpinionSettings | None = None) -> Opinion:
+    """The names to show, flagged or withheld as the settings say.
+
+    Pairs have SPINEPS first, from the head down. What only the second labeller has drawn takes no part in the names.
+    """
+    wanted = settings or OpinionSettings()
+    seen = [p for p in pairs if p.instance is not None]
+    found = compare(seen)
+    proposed = {who: names for who, names in (("spineps", _first(seen)), ("small-fov", _second(seen))) if names}
+    shown = _shown(seen, proposed, wanted.leader)
+    if not shown:
+        return Opinion(_counted(seen, found.sentence), _doubt(found), found, None)
+    belief = _belief(shown, proposed, votes, wanted.trust)
+    said = Said(found, shown, belief, tuple(votes))
+    who = next(who for who, names in proposed.items() if names == shown)
+    reason = _reason(said, who)
+    least = min(belief.values())
+    if _sure(said, seen, wanted):
+        return Opinion(_levels(seen, said, reason), (), found, least, _moves(shown))
+    if wanted.on_disagreement == "withhold":
+        withheld = f"names are withheld: {reason}"
+        return Opinion(_counted(seen, withheld), (Flag(DISAGREE, withheld, found.differing),), found, least)
+    flag = Flag(DISAGREE, reason, tuple(dict(_moves(shown)).get(i, i) for i in found.differing))
+    return Opinion(_levels(seen, said, reason), (flag,), found, least, _moves(shown))
+
+
+def _doubt(found: Comparison) -> tuple[Flag, ...]:
+    """Nothing can be shown: a flag, unless there was nothing to disagree about."""
+    return () if found.verdict is Verdict.NEITHER else (Flag(DISAGREE, found.sentence, found.differing),)
+
+
+def _first(seen: Sequence[Pair]) -> Names:
+    return {p.instance: p.level for p in seen if p.instance is not None and p.level is not None}
+
+
+def _second(seen: Sequence[Pair]) -> Names:
+    """The second's names for the first's vertebrae; gaps and ends are counted on from its neighbours."""
+    if not any(p.other_level for p in seen):
+        return {}
+    bones = [(p.instance, p.other_level) for p in seen if p.instance is not None and p.instance != SACRUM_ID]
+    levels = [level for _, level in bones]
+    for at in range(1, len(levels)):
+        levels[at] = levels[at] or _next(levels[at - 1], 1)
+    for at in range(len(levels) - 2, -1, -1):
+        levels[at] = levels[at] or _next(levels[at + 1], -1)
+    names = {i: level for (i, _), level in zip(bones, levels, strict=True) if level is not None}
+    sacrum = [p.other_level or SACRUM_ID for p in seen if p.instance == SACRUM_ID]
+    return {**names, SACRUM_ID: sacrum[0]} if sacrum else names
+
+
+def _next(level: int | None, step: int) -> int | None:
+    if level not in USUAL:
+        return None
+    at = USUAL.index(level) + step
+    return USUAL[at] if 0 <= at < len(USUAL) - 1 else None
+
+
+def _shown(seen: Sequence[Pair], proposed: Mapping[str, Names], leader: str) -> Names:
+    """The leader's names, else the other's; each only if every vertebra has one and they run downwards."""
+    bones = [p.instance for p in seen if p.instance is not None and p.instance != SACRUM_ID]
+    for who in sorted(proposed, key=lambda who: who != leader):
+        row = [proposed[who].get(i) for i in bones]
+        if None not in row and all(place(a) < place(b) for a, b in pairwise(r for r in row if r is not None)):
+            return proposed[who]
+    return {}
+
+
+def _belief(
+    shown: Names, proposed: Mapping[str, Names], votes: Sequence[Vote], trust: Mapping[str, float]
+) -> dict[int, float]:
+    """For each vertebra how much of the belief lies in namings that give it the name that is shown."""
+    candidates = list({tuple(sorted(names.items())): names for names in proposed.values()}.values())
+    masses = [_mass(names, proposed, votes, trust) for names in candidates]
+    wrong = prod(1 - trust[who] for who in proposed) / WRONG_WAYS ** (len(proposed) - 1)
+    whole = sum(masses) + wrong * UNKNOWN ** len(votes)
+    return {
+        i: sum(m for m, names in zip(masses, candidates, strict=True) if names.get(i) == level) / whole
+        for i, level in shown.items()
+    }
+
+
+def _mass(names: Names, proposed: Mapping[str, Names], votes: Sequence[Vote], trust: Mapping[str, float]) -> float:
+    labellers = (trust[who] if said == names else (1 - trust[who]) / WRONG_WAYS for who, said in proposed.items())
+    return prod(labellers) * prod(vote.trust if fits(vote, names) else 1 - vote.trust for vote in votes)
+
+
+def fits(vote: Vote, names: Names) -> bool:
+    """True when a vote says nothing against a naming."""
+    return all(names.get(i, level) == level for i, level in vote.names)
+
+
+def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
+    """Both agree, on half of the vertebrae at least; or only one could name, and something else speaks for it."""
+    against = any(not fits(v, said.shown) for v in said.votes)
+    if min(said.belief.values()) < wanted.least_confidence or (against and wanted.anchors == "flag"):
+        return False
+    if said.found.verdict is Verdict.ONE_ONLY:
+        return bool(said.votes) and not against
+    return said.found.verdict is Verdict.AGREE and 2 * sum(p.both for p in seen) >= len(seen)
+
+
+def _reason(said: Said, who: str) -> str:
+    parts = [said.found.sentence]
+    if said.found.verdict is not Verdict.AGREE:
+        parts.append(f"names by {who}")
+    parts += [f"{v.source} speaks {'for' if fits(v, said.shown) else 'against'} them" for v in said.votes]
+    parts.append(f"joined confidence {min(said.belief.values()):.3f}")
+    return "; ".join(parts)
+
+
+def _levels(seen: Sequence[Pair], said: Said, reason: str) -> Levels:
+    named = [p.instance for p in seen if p.instance in said.shown and p.instance != SACRUM_ID]
+    bones = [(i, said.shown[i]) for i in named if i is not None]
+    choices = tuple(
+        LevelChoice(level, n, level, round(said.belief[i], 6), _marks(i, level, said.found))
+        for n, (i, level) in enumerate(bones, start=1)
+    )
+    unusual = anomalies([level for _, level in bones], sacrum_follows=SACRUM_ID in said.shown)
+    return Levels(LevelMethod.MODEL, choices, None, unusual, reason)
+
+
+def _marks(instance: int, level: int, found: Comparison) -> tuple[str, ...]:
+    unusual = (VERTEBRAE[level].name,) if level in {T13, L6} else ()
+    return (*unusual, OTHERWISE) if instance in found.differing else unusual
+
+
+def _counted(seen: Sequence[Pair], reason: str) -> Levels:
+    rows = [p.instance for p in seen if p.instance is not None and p.instance != SACRUM_ID]
+    choices = tuple(LevelChoice(i, n, None) for n, i in enumerate(rows, start=1))
+    return Levels(LevelMethod.COUNTED, choices, reason=reason)
+
+
+def _moves(shown: Names) -> tuple[tuple[int, int], ...]:
+    return tuple((old, new) for old, new in shown.items() if old not in {new, SACRUM_ID})
+
+
+def _name(level: int | None) -> str:
+    return VERTEBRAE[level].name if level is not None else "a vertebra"
