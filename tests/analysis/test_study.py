@@ -24,7 +24,6 @@ def station(first: int, names: list[int | None], sure: float = 0.9, frame: str =
         middle = slice(15 * n + 4, 15 * n + 11)
         structures[middle, 2:8, 2:8] = 49
         instances[middle, 2:8, 2:8] = n + 2
-    affine = np.diag([-2.0, 2.0, 2.0, 1.0])[[1, 2, 0, 3]].T.copy()
     affine = np.array([[0, 0, 2, 0], [0, 2, 0, 0], [-2, 0, 0, -HEIGHT_MM * first], [0, 0, 0, 1]], dtype=float)
     geometry = Geometry(affine, shape, frame)
     choices = tuple(LevelChoice(n + 2, n + 1, name, sure) for n, name in enumerate(names))
