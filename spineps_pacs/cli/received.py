@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from rich.table import Table
 
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
-GROUP, TRACKING, SEGMENT = "125007", "112039", "121191"
+GROUP, TRACKING, FINDING = "125007", "112039", "121071"
+NOT_MEASURED = {"114006", "114007", "114009"}
 FINDING_SITE_MODIFIERS = {"255549009": "anterior", "26216008": "middle", "255551008": "posterior"}
 STRUCTURE = " (structure)"
 
@@ -50,10 +51,12 @@ def read_group(group: Dataset) -> Row:
     for item in group.ContentSequence:
         if _name(item) == TRACKING:
             label = str(item.TextValue)
-        elif _name(item) == "121071":
+        elif _name(item) == FINDING:
             finding = str(item.ConceptCodeSequence[0].CodeMeaning)
         elif item.ValueType == "NUM":
             numbers[_title(item)] = _value(item)
+        elif item.ValueType == "CODE" and str(item.ConceptCodeSequence[0].CodeValue) in NOT_MEASURED:
+            numbers[_title(item)] = "–"
     return Row(label, finding, numbers)
 
 
@@ -76,10 +79,8 @@ def _modifiers(item: Dataset) -> Iterator[str]:
 
 
 def _value(item: Dataset) -> str:
-    values = item.get("MeasuredValueSequence")
-    if not values:
-        return "–"
-    number, unit = float(values[0].NumericValue), str(values[0].MeasurementUnitsCodeSequence[0].CodeValue)
+    measured = item.MeasuredValueSequence[0]
+    number, unit = float(measured.NumericValue), str(measured.MeasurementUnitsCodeSequence[0].CodeValue)
     return f"{number / 1000:.1f}" if unit == "mm3" else f"{number:.1f}"
 
 

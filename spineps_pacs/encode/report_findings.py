@@ -40,7 +40,7 @@ from spineps_pacs.encode.concepts import (
 )
 from spineps_pacs.encode.header import Sheet
 from spineps_pacs.encode.numbers import Site, instance_of, quantity, rounded
-from spineps_pacs.encode.report_groups import CUT, METHODS, algorithm, finding_site, number, tracking
+from spineps_pacs.encode.report_groups import CUT, METHODS, algorithm, finding_site, told, tracking
 from spineps_pacs.encode.segments import Segment, absent_structures, present_ids
 
 _ABOUT_NUMBERING = {"numbering-anomaly", "numbering-uncertain", "counted", "labellers-disagree", "labelling-failed"}
@@ -86,8 +86,8 @@ def _numbering(sheet: Sheet) -> Any:
 
 
 def _curvature(sheet: Sheet, levels: dict[int, Segment]) -> list[Any]:
-    angles = [number(m, levels) for m in sheet.report.measurements if quantity(m).of == "spine"]
-    return [_group(sheet, "Curvature", angles, [], comments=[], sites=[SPINE])] if angles else []
+    angles, words = told((m for m in sheet.report.measurements if quantity(m).of == "spine"), levels)
+    return [_group(sheet, "Curvature", angles, words, comments=[], sites=[SPINE])] if angles or words else []
 
 
 def _quality(sheet: Sheet, levels: dict[int, Segment]) -> Any:

@@ -27,11 +27,10 @@ from highdicom.sr import (
 from highdicom.sr import (
     VolumetricROIMeasurementsAndQualitativeEvaluations as VolumetricGroup,
 )
-from pydicom.dataset import Dataset
 
 from spineps_pacs.domain.anatomy import ANATOMICAL_STRUCTURE, PRIVATE_SCHEME, Code
 from spineps_pacs.domain.masks import LevelMethod
-from spineps_pacs.domain.report import Measurement, Report
+from spineps_pacs.domain.report import Measurement, Missing, Report
 from spineps_pacs.encode.concepts import (
     ARTIFICIAL_INTELLIGENCE,
     BY_ANCHOR,
@@ -73,11 +72,11 @@ def structure_groups(sheet: Sheet, seg: Written) -> list[Any]:
     groups = []
     for segment in seg.segments:
         own = [m for m in sheet.report.measurements if quantity(m).of == "structure" and m.subject in segment.ids]
-        numbers = [number(m, {}) for m in own]
+        numbers, words = told(own, {})
         spreads = [f for f in sheet.report.folds if f.structure in segment.ids]
         numbers += [_number(FOLD_SPREAD, f.spread_mm3, "mm3") for f in spreads]
         site = FindingSite(concept(segment.code), laterality=concept(segment.side) if segment.side else None)
-        groups.append(_group(sheet, seg, segment, numbers, [], site))
+        groups.append(_group(sheet, seg, segment, numbers, words, site))
     return groups
 
 
@@ -86,10 +85,10 @@ def level_groups(sheet: Sheet, seg: Written, levels: dict[int, Segment]) -> list
     cut = {i for flag in sheet.report.flags if flag.kind == CUT for i in flag.instances}
     groups = []
     for segment in seg.segments:
-        numbers = [number(m, levels) for m in own_numbers(sheet.report, segment)]
+        numbers, words = told(own_numbers(sheet.report, segment), levels)
         if segment.choice is not None and segment.choice.confidence is not None and not segment.disc:
             numbers.append(_number(CERTAINTY, 100 * segment.choice.confidence, "%"))
-        words = [QualitativeEvaluation(concept(LEVEL_METHOD), concept(METHODS[sheet.report.levels.method]))]
+        words.append(QualitativeEvaluation(concept(LEVEL_METHOD), concept(METHODS[sheet.report.levels.method])))
         if segment.instance in cut:
             words.append(QualitativeEvaluation(concept(TRUNCATED), concept(YES)))
         groups.append(_group(sheet, seg, segment, numbers, words, _level_site(segment)))
@@ -108,22 +107,24 @@ def point_groups(sheet: Sheet, segments: tuple[Segment, ...]) -> list[Any]:
     return [_point(sheet, segment, where[segment.number]) for segment in segments if segment.number in where]
 
 
-def number(measurement: Measurement, levels: dict[int, Segment]) -> Any:
-    """One measurement with unit, site and uncertainty; one that is missing has the reason as its qualifier.
+def told(measurements: Iterable[Measurement], levels: dict[int, Segment]) -> tuple[list[Any], list[Any]]:
+    """The numbers that were measured, and in words why the others were not."""
+    every = list(measurements)
+    numbers = [number(m, levels) for m in every if m.missing is None]
+    return numbers, [_why_missing(m, levels) for m in every if m.missing is not None]
 
-    highdicom wants a value in any case; `without_values` takes it away once the document is made.
-    """
+
+def number(measurement: Measurement, levels: dict[int, Segment]) -> Any:
+    """One measurement with unit, site and uncertainty."""
     kind = quantity(measurement)
-    why = WHY_MISSING[measurement.missing] if measurement.missing else None
     item = Number(
         name=concept(kind.code),
         value=rounded(measurement.value or 0.0, kind.unit),
         unit=unit(kind.unit),
-        qualifier=concept(why) if why else None,
         finding_sites=[finding_site(site) for site in sites(measurement, levels)] or None,
         method=concept(SUMMED_VOXELS) if kind.unit == "mm3" else None,
     )
-    if measurement.uncertainty is not None and not why:
+    if measurement.uncertainty is not None:
         width = rounded(measurement.uncertainty, kind.unit)
         _below(
             item[0], NumContentItem(concept(UNCERTAINTY), width, unit(kind.unit), relationship_type="HAS PROPERTIES")
@@ -131,14 +132,16 @@ def number(measurement: Measurement, levels: dict[int, Segment]) -> Any:
     return item
 
 
-def without_values(items: Iterable[Dataset]) -> None:
-    """Takes the value out of every number that is qualified by why it is missing: not measured is not zero."""
-    reasons = {code.value for code in WHY_MISSING.values()}
-    for item in items:
-        qualifier = item.get("NumericValueQualifierCodeSequence")
-        if qualifier and qualifier[0].CodeValue in reasons:
-            item.MeasuredValueSequence = []
-        without_values(item.get("ContentSequence", ()))
+def _why_missing(measurement: Measurement, levels: dict[int, Segment]) -> Any:
+    """A quantity that was not measured: its name with the reason as a code, its site as of the number.
+
+    A NUM without a value would say the same, but common readers cannot open a report that holds one.
+    """
+    reason = WHY_MISSING[measurement.missing or Missing.NOT_ATTEMPTED]
+    item = QualitativeEvaluation(concept(quantity(measurement).code), concept(reason))
+    for site in sites(measurement, levels):
+        _below(item[0], finding_site(site))
+    return item
 
 
 def finding_site(site: Site) -> Any:

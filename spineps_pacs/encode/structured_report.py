@@ -7,6 +7,7 @@ from typing import Any
 
 from highdicom.sr import (
     Comprehensive3DSR,
+    ContainerContentItem,
     DeviceObserverIdentifyingAttributes,
     LanguageOfContentItemAndDescendants,
     MeasurementReport,
@@ -23,7 +24,7 @@ from spineps_pacs.encode.concepts import MR_EXAMINATION, concept
 from spineps_pacs.encode.header import Sheet, finish
 from spineps_pacs.encode.identity import uid
 from spineps_pacs.encode.report_findings import findings
-from spineps_pacs.encode.report_groups import Written, level_groups, point_groups, structure_groups, without_values
+from spineps_pacs.encode.report_groups import Written, level_groups, point_groups, structure_groups
 from spineps_pacs.encode.segments import Segment, level_segments
 
 
@@ -33,12 +34,12 @@ def structured_report(sheet: Sheet, structures: Written | None, levels: Iterable
     by_instance: dict[int, Segment] = {segment.instance: segment for segment in level_segments(sheet.report)}
     groups = [group for seg in written for group in level_groups(sheet, seg, by_instance)]
     groups += [group for seg in written for group in point_groups(sheet, seg.segments)]
-    groups += structure_groups(sheet, structures) if structures else []
-    groups += findings(sheet, by_instance)
+    others = structure_groups(sheet, structures) if structures else []
+    others += findings(sheet, by_instance)
     segs = [seg for seg in (structures, *written) if seg]
     dataset = Comprehensive3DSR(
         evidence=[*sheet.sources.images, *(_stub(sheet, seg) for seg in segs)],
-        content=_content(sheet, groups[-1:]),
+        content=_content(sheet, others[-1:]),
         series_instance_uid=sheet.series_uid,
         series_number=sheet.series_number,
         sop_instance_uid=sheet.sop_uid(),
@@ -49,8 +50,9 @@ def structured_report(sheet: Sheet, structures: Written | None, levels: Iterable
         previous_versions=[_prior(prior) for prior in sheet.identity.predecessors] or None,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
-    _fill(dataset, groups)
-    without_values(dataset.ContentSequence)
+    _fill(dataset, groups or others)
+    if groups:
+        dataset.ContentSequence.append(_findings(others))
     return finish(sheet, dataset)
 
 
@@ -73,6 +75,16 @@ def _fill(dataset: Dataset, groups: list[Any]) -> None:
     """All groups, in order. highdicom copies and searches what it is given several times over, so it was given one."""
     measurements = dataset.ContentSequence[-1]
     measurements.ContentSequence = [item for group in groups for item in group]
+
+
+def _findings(groups: list[Any]) -> Any:
+    """What has no place on an image, in a container of its own (TID 1500 is extensible).
+
+    OHIF takes nothing at all from a report in which any group of the imaging measurements has no coordinates.
+    """
+    container = ContainerContentItem(codes.DCM.Findings, relationship_type="CONTAINS")
+    container.ContentSequence = [item for group in groups for item in group]
+    return container
 
 
 def _observer(sheet: Sheet) -> Any:

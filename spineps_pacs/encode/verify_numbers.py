@@ -19,6 +19,7 @@ Line = tuple[str, str, tuple[tuple[str, str], ...], str, str]
 """Group, concept, sites with modifiers, unit, value; as text, so that it can be counted and shown."""
 
 _NOT_MEASURED = {CERTAINTY.value, FOLD_SPREAD.value, MARGIN.value}
+_WHY = {code.value for code in WHY_MISSING.values()}
 _GROUP, _TRACKING, _SITE, _MODIFIER = "125007", "112039", "363698007", "106233006"
 
 
@@ -48,6 +49,8 @@ def _read(group: Dataset) -> Iterator[Line]:
     for item in group.ContentSequence:
         if item.ValueType == "NUM" and _name(item) not in _NOT_MEASURED:
             yield (label, _name(item), tuple(_sites(item)), *_value(item))
+        elif item.ValueType == "CODE" and _code(item) in _WHY:
+            yield (label, _name(item), tuple(_sites(item)), "", _code(item))
 
 
 def _sites(item: Dataset) -> Iterator[tuple[str, str]]:
@@ -58,8 +61,6 @@ def _sites(item: Dataset) -> Iterator[tuple[str, str]]:
 
 
 def _value(item: Dataset) -> tuple[str, str]:
-    if not item.MeasuredValueSequence:
-        return "", str(item.NumericValueQualifierCodeSequence[0].CodeValue)
     measured = item.MeasuredValueSequence[0]
     return str(measured.MeasurementUnitsCodeSequence[0].CodeValue), repr(float(measured.NumericValue))
 

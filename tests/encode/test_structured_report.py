@@ -20,6 +20,8 @@ from spineps_pacs.encode.report_findings import anomaly
 from spineps_pacs.encode.results import encode
 
 PLAIN = replace(OPTIONS, pictures=False)
+PARTS = ("126010", "121070")
+"""Imaging Measurements, and the Findings that have no place on an image."""
 
 
 def document(report: Report, series: Series, origin: Origin | None = None) -> Dataset:
@@ -36,7 +38,8 @@ def usual() -> Dataset:
 
 def groups(ds: Dataset, label: str | None = None) -> Iterator[Dataset]:
     """The measurement groups, or those with one tracking identifier."""
-    for group in ds.ContentSequence[-1].ContentSequence:
+    containers = [item for item in ds.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue in PARTS]
+    for group in (group for container in containers for group in container.ContentSequence):
         if label is None or texts(group, "112039") == [label]:
             yield group
 
@@ -92,13 +95,25 @@ def test_a_disc_has_its_own_group() -> None:
 
 
 def test_not_measured_is_not_zero() -> None:
-    """A missing number has no value, the reason as qualifier, and a sentence for people."""
+    """A missing number stands as its name with the reason as a code, and as a sentence for people."""
     ds = usual()
-    area = items(next(groups(ds, "L4")), "CANALAREA")[0]
-    assert len(area.MeasuredValueSequence) == 0
-    assert area.NumericValueQualifierCodeSequence[0].CodeValue == "114006"
+    (area,) = items(next(groups(ds, "L4")), "CANALAREA")
+    assert area.ValueType == "CODE"
+    assert area.ConceptCodeSequence[0].CodeValue == "114006"
+    assert codes(area, "363698007") == ["61853006"]
     (quality,) = groups(ds, "Quality")
     assert "Canal area not measured (the canal is cut): L3, L4, L5, Sacrum." in texts(quality, "121106")
+
+
+def test_every_group_of_the_measurements_has_a_place_on_an_image() -> None:
+    """Groups merge by tracking UID, and each merged one has a coordinate: else OHIF shows nothing of the report."""
+    (measurements,) = (i for i in usual().ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "126010")
+    placed: dict[str, bool] = {}
+    for group in measurements.ContentSequence:
+        (tracked,) = [str(i.UID) for i in items(group, "112040")]
+        placed[tracked] = placed.get(tracked, False) or any(i.ValueType == "SCOORD" for i in group.ContentSequence)
+    assert placed
+    assert all(placed.values())
 
 
 def test_every_level_has_a_point_on_an_image_and_no_number() -> None:
@@ -151,7 +166,8 @@ def test_all_sources_and_segs_are_evidence() -> None:
         for instance in item.ReferencedSOPSequence
     }
     assert evidence == {*series.instance_uids, *(r.sop_instance_uid for r in results[:-1])}
-    assert len(items(ds.ContentSequence[-2], "126200")) == 1
+    (library,) = items(ds, "111028")
+    assert len(items(library, "126200")) == 1
 
 
 def test_the_numbering_is_judged() -> None:
@@ -251,17 +267,16 @@ def test_a_missing_number_of_a_missing_disc_is_said_in_words() -> None:
 
 
 def test_highdicom_reads_it_back() -> None:
-    """A report without missing numbers opens in highdicom, with its groups (of NUMs without a value it wants one)."""
+    """The library that many readers use opens the report, with numbers that are missing too, and finds the levels."""
     report, series = case()
-    present = tuple(m for m in report.measurements if m.missing is None)
-    sr = highdicom.sr.Comprehensive3DSR.from_dataset(document(replace(report, measurements=present), series))
+    sr = highdicom.sr.Comprehensive3DSR.from_dataset(document(report, series))
     volumetric = sr.content.get_volumetric_roi_measurement_groups()
-    assert len(volumetric) == 7 + 7
+    assert len(volumetric) == 7
     assert len(sr.content.get_planar_roi_measurement_groups()) == 7
     found = [
         m.value
         for g in volumetric
         for m in g.get_measurements(name=highdicom.sr.CodedConcept("118565006", "SCT", "Volume"))
     ]
-    expected = [round(m.value, 1) for m in present if m.kind.endswith("volume")]
-    np.testing.assert_allclose(sorted(found), sorted(expected))
+    own = [m for m in report.measurements if m.kind in {"volume", "disc_volume"} and m.value is not None]
+    np.testing.assert_allclose(sorted(found), sorted(round(m.value or 0.0, 1) for m in own))

@@ -111,14 +111,18 @@ def test_a_tampered_seg_is_stopped(kind: str, change: Callable[[Dataset], object
         verify(_rewritten(results[index], change), report, series, results)
 
 
+def _measurements(ds: Dataset) -> Dataset:
+    return next(item for item in ds.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "126010")
+
+
 def _another_number(ds: Dataset) -> None:
-    group = ds.ContentSequence[-1].ContentSequence[0]
+    group = _measurements(ds).ContentSequence[0]
     number = next(i for i in group.ContentSequence if i.ValueType == "NUM")
     number.MeasuredValueSequence[0].NumericValue = "1.25"
 
 
 def _another_segment(ds: Dataset) -> None:
-    group = ds.ContentSequence[-1].ContentSequence[0]
+    group = _measurements(ds).ContentSequence[0]
     image = next(i for i in group.ContentSequence if i.ValueType == "IMAGE")
     image.ReferencedSOPSequence[0].ReferencedSegmentNumber = 99
 
@@ -127,7 +131,7 @@ def _another_segment(ds: Dataset) -> None:
     ("change", "words"),
     [
         (_another_number, "1 numbers are lost, 1 are not the report's"),
-        (lambda ds: ds.ContentSequence[-1].ContentSequence.pop(0), "numbers are lost"),
+        (lambda ds: _measurements(ds).ContentSequence.pop(0), "numbers are lost"),
         (_another_segment, r"segments \[99\], which do not exist"),
     ],
 )
