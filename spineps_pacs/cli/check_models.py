@@ -44,7 +44,7 @@ def models(current: Settings) -> Iterator[Line]:
     folder = current.models.folder
     yield from _recorded(folder)
     try:
-        engines = load_engines(current)
+        engines = load_engines(current.models)
     except (SpinepsPacsError, OSError) as error:
         advice = (
             "Install the models anew with `spineps-pacs models install`, or name the right folder in models.folder."
@@ -79,7 +79,7 @@ def _recorded(folder: Path | None) -> Iterator[Line]:
 
 
 def _forward(engines: Engines) -> Iterator[Line]:
-    """Each network is shown a small piece of nothing."""
+    """Each network is shown a small piece that means nothing."""
     tries: list[tuple[str, Any]] = [("semantic", lambda: _semantic(engines))]
     if engines.vertebra is not None:
         tries.append(("instance", lambda: _instance(engines)))
@@ -100,7 +100,8 @@ def _semantic(engines: Engines) -> Any:
     # index axes to Posterior, Inferior, Right in LPS millimetres
     affine = np.array([[0, 0, -spacing[2], 0], [spacing[0], 0, 0, 0], [0, -spacing[1], 0, 0], [0, 0, 0, 1]], float)
     grid = Geometry(affine, (EDGE, EDGE, EDGE))
-    engines.semantic.predict(Volume(np.zeros(grid.shape, np.float32), grid), unwatched)
+    ramp = np.arange(EDGE**3, dtype=np.float32).reshape(grid.shape)
+    engines.semantic.predict(Volume(ramp, grid), unwatched)
     return engines.semantic.info
 
 

@@ -25,6 +25,7 @@ from spineps_pacs.cli.check_line import Line
 from spineps_pacs.engines.weights import embedded_folder, record_folder
 from spineps_pacs.settings import Settings
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # pynetdicom drops refused sockets
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 TAKES = ("1.2.840.10008.1.1", SEG, "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7")
 

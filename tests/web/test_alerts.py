@@ -87,8 +87,8 @@ def test_a_mail_reaches_its_receivers() -> None:
             for raw in stream:
                 line = raw.decode().strip()
                 heard.append(line)
-                in_data = (in_data or line == "DATA") and line != "."
-                if line == "DATA" or not in_data:
+                in_data = (in_data or line.upper() == "DATA") and line != "."
+                if line.upper() == "DATA" or not in_data:
                     stream.write(answers.get(line.split(" ")[0].upper(), b"250 fine\r\n"))
                     stream.flush()
 
