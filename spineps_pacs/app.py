@@ -17,13 +17,14 @@ import structlog
 
 from spineps_pacs import logs, settings
 from spineps_pacs.delivery.rules import Routing, Rule
-from spineps_pacs.domain.errors import SettingsError
+from spineps_pacs.domain.errors import ModelError, SettingsError
 from spineps_pacs.domain.job import Verdict
 from spineps_pacs.domain.ports import Confirmation, Destination, Engines, Phases, Produce, Result
 from spineps_pacs.domain.series import Series, fingerprint
 from spineps_pacs.intake.commitment import CallBack, Commitment
 from spineps_pacs.intake.dimse import DicomPort, Limits, Port
 from spineps_pacs.intake.gate import Caller, GuestList, tls_context
+from spineps_pacs.intake.limits import from_table
 from spineps_pacs.intake.reception import Desk, Patience, Reception
 from spineps_pacs.intake.serving import Serving
 from spineps_pacs.settings import Settings, secret
@@ -42,6 +43,8 @@ from spineps_pacs.workflow.work import Retries, Work
 if TYPE_CHECKING:
     from spineps_pacs.delivery.peer import Peer
     from spineps_pacs.delivery.web import WebPeer
+    from spineps_pacs.domain.ports import Engines
+    from spineps_pacs.engines.options import EngineOptions
 
 LOOPBACK = ("127.", "::1", "localhost")
 SWEEP_S, HOUR_S, DAY_S, GRACE_S = 0.5, 3600.0, 86400.0, 10
@@ -200,35 +203,34 @@ def web_peer(d: settings.Destination | settings.Pacs | settings.Orthanc) -> WebP
 
 
 def judge(live: Live) -> Callable[[Series, str], Verdict]:
-    """Selection by the settings in force."""
+    """Selection by the settings in force; an expression with a fault is told now, not at the first series."""
     from spineps_pacs.intake import selection
-    from spineps_pacs.intake.limits import Limits, with_sources
+
+    selection.check_expressions(from_table(live().selection.model_dump()))
 
     def judged(series: Series, source: str) -> Verdict:
-        wanted = live().selection
-        own = wanted.model_dump(exclude={"source", "fill_missing_slice"})
-        sources = {s.ae_title: s.model_dump(exclude={"ae_title"}, exclude_none=True) for s in wanted.source}
-        return selection.judge(series.datasets, with_sources(Limits(**own), sources), source)
+        return selection.judge(series.datasets, from_table(live().selection.model_dump()), source)
 
     return judged
 
 
-def load_engines(current: Settings) -> Engines:
-    """The networks of the settings: a folder of models, of phantom truths, or the embedded models."""
-    from spineps_pacs.engines import load, weights
-    from spineps_pacs.engines.options import EngineOptions
+def load_engines(wanted: settings.Models) -> Engines:
+    """The networks of the settings: a folder of models, of phantom truths, or the embedded models.
 
-    wanted = current.models
+    Without an instance model vertebrae are told apart along the discs, without a labelling model no network names them.
+    """
+    from spineps_pacs.engines import load, weights
+
     folder = wanted.folder or weights.embedded_folder()
     if folder is None:
-        raise SettingsError("models.folder names no folder, and this package holds no embedded model")
+        raise ModelError("models.folder names no folder, and this package holds no embedded model")
     if any(folder.glob("**/truth.json")):
         from spineps_pacs.engines.phantom import PhantomEngines
 
         return PhantomEngines.from_folder(folder)
     models, faults = weights.find_models(folder)
     if not models:
-        raise SettingsError(faults[0] if faults else f"{folder} holds no model")
+        raise ModelError(faults[0] if faults else f"{folder} holds no model")
 
     def optional(kind: str, name: str) -> Path | None:
         if name == "none" or (not name and all(model.kind != kind for model in models)):
@@ -239,8 +241,22 @@ def load_engines(current: Settings) -> Engines:
         weights.choose(models, "semantic", wanted.semantic or None).folder,
         optional("instance", wanted.instance),
         optional("labeling", wanted.labeling),
-        EngineOptions(wanted.mode, wanted.device, wanted.mirroring, wanted.step_size),
+        _engine_options(wanted),
         wanted.folder,
+    )
+
+
+def _engine_options(wanted: settings.Models) -> EngineOptions:
+    from spineps_pacs.engines.options import EngineOptions
+
+    return EngineOptions(
+        mode=wanted.mode,
+        device=wanted.device,
+        mirroring=wanted.mirroring,
+        step_size=wanted.step_size,
+        cpu_precision=wanted.cpu_precision,
+        threads=wanted.threads,
+        max_memory_gb=wanted.max_memory_gb,
     )
 
 
@@ -257,7 +273,7 @@ def produce(live: Live, records: SqlRecords) -> Produce:
 
         if not loaded:
             phases("load", 0, 1)
-            loaded.append(load_engines(live()))
+            loaded.append(load_engines(live().models))
         report = analyse(series, loaded[0], analysis_settings(live()), of_the_whole(phases), time.monotonic)
         phases("encode", 99, 100)
         options = encode_options(live())
@@ -285,7 +301,11 @@ def analysis_settings(current: Settings) -> Any:
     from spineps_pacs.analysis.mode import Mode
     from spineps_pacs.analysis.pipeline import AnalysisSettings
 
-    return AnalysisSettings(mode=Mode(current.models.mode), fill_missing=current.selection.fill_missing_slice)
+    return AnalysisSettings(
+        mode=Mode(current.models.mode),
+        fill_missing=current.selection.fill_missing_slice,
+        only_twelve=current.models.only_twelve,
+    )
 
 
 def first_seen(records: SqlRecords, series: Series) -> datetime:
@@ -449,7 +469,8 @@ def parts(live: Live, common: Shared) -> Parts:
 
 def rule(d: settings.Destination) -> Rule:
     """What a destination takes."""
-    also = {"levels": ("vertebrae", "discs"), "rtstruct": ("contours",)}
+    also: dict[str, tuple[str, ...]] = {"rtstruct": ("contours",), "structures": ("structures-labelmap",)}
+    also["levels"] = ("vertebrae", "discs", "levels-labelmap")
     kinds = tuple(kind for wanted in d.results for kind in (wanted, *also.get(wanted, ())))
     return Rule(d.name, kinds, d.sources, d.stations, d.descriptions)
 

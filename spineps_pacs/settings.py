@@ -127,9 +127,17 @@ class Selection(_Section):
     min_slices: int = Field(5, ge=1)
     max_slices: int = Field(400, ge=1)
     min_echo_time_ms: float = Field(60.0, ge=0)
+    max_echo_time_ms: float = Field(450.0, ge=0)
     min_repetition_time_ms: float = Field(1000.0, ge=0)
+    max_inversion_time_ms: float = Field(100.0, ge=0)
+    max_echoes: int = Field(3, ge=1)
+    max_repetitions: int = Field(2, ge=1)
     max_obliquity_deg: float = Field(30.0, ge=0, le=45)
+    max_step_mm: float = Field(10.0, gt=0)
     min_field_of_view_mm: float = Field(100.0, ge=0)
+    min_share: float = Field(0.8, ge=0, le=1)
+    take_derived: bool = False
+    need_frame_of_reference: bool = True
     include: str = ""
     exclude: str = ""
     fill_missing_slice: bool = False
@@ -151,8 +159,10 @@ class Models(_Section):
     instance: str = ""
     labeling: str = ""
     mode: Literal["corrected", "upstream"] = "corrected"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     threads: int = Field(0, ge=0)
+    cpu_precision: Literal["float32", "bfloat16"] = "float32"
+    only_twelve: bool = False
     step_size: float | None = Field(None, gt=0, le=1)
     mirroring: bool | None = None
     max_memory_gb: float = Field(0.0, ge=0)

@@ -70,24 +70,10 @@ def limits_of(config: Path | None) -> Limits:
     if config is None:
         return Limits()
     from spineps_pacs import settings
-
-    return settings_limits(settings.load(config).selection)
-
-
-def settings_limits(selection: Any) -> Limits:
-    """The selection table of the settings as limits."""
-    from dataclasses import fields
-
-    from spineps_pacs.intake.limits import with_sources
+    from spineps_pacs.intake.limits import from_table
     from spineps_pacs.intake.selection import check_expressions
 
-    known = {it.name for it in fields(Limits)} - {"sources"}
-    own = {name: value for name, value in selection.model_dump().items() if name in known}
-    sources = {
-        it.ae_title: {name: value for name, value in it.model_dump().items() if name in known and value is not None}
-        for it in selection.source
-    }
-    limits = with_sources(Limits(**own), sources)
+    limits = from_table(settings.load(config).selection.model_dump())
     check_expressions(limits)
     return limits
 

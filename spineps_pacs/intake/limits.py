@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from spineps_pacs.domain.errors import SettingsError
 
@@ -43,3 +44,14 @@ def with_sources(limits: Limits, sources: Mapping[str, Mapping[str, object]]) ->
         for name in sorted(set(own) - known):
             raise SettingsError(f"the limits of {source!r} name {name!r}, which is no limit")
     return replace(limits, sources=tuple((source, tuple(own.items())) for source, own in sources.items()))
+
+
+def from_table(table: Mapping[str, Any]) -> Limits:
+    """The limits of a [selection] table; its other keys are left alone, `source` holds what differs by sender."""
+    known = {it.name for it in fields(Limits)} - {"sources"}
+    own = {name: value for name, value in table.items() if name in known}
+    sources = {
+        str(it["ae_title"]): {name: value for name, value in it.items() if name in known and value is not None}
+        for it in table.get("source", ())
+    }
+    return with_sources(Limits(**own), sources)
