@@ -39,6 +39,15 @@ class SmallFovSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class Drawn:
+    """What the networks drew on their own grid: classes, and positions where names were wanted."""
+
+    prepared: Prepared
+    classes: NDArray[np.uint8]
+    said: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """Masks on one grid: classes (0, 1 vertebra, 2 disc), the 49 ids, what each id present is called, and the fit.
 
@@ -88,16 +97,24 @@ def on_source(prepared: Prepared, labelled: Labelled) -> Labelled:
     return Labelled(prepared.on_source(labelled.semantic), instances, names, labelled.fit, labelled.notes)
 
 
+def draw(volume: Volume, engine: SmallFovEngine, settings: SmallFovSettings, watch: Watch = unwatched) -> Drawn:
+    """Asks the networks, slice by slice."""
+    prepared = prepare(volume, engine.pixel_mm or settings.pixel_mm)
+    slices = prepared.slices()
+    classes = engine.segment(slices, watch)
+    said = None if settings.semantic_only else positions(engine.name(slices, watch), engine.names)
+    return Drawn(prepared, classes, said)
+
+
 def _on_grid(
     volume: Volume, engine: SmallFovEngine, settings: SmallFovSettings | None, watch: Watch
 ) -> tuple[Prepared, Labelled]:
-    wanted = settings or SmallFovSettings()
-    prepared = prepare(volume, engine.pixel_mm or wanted.pixel_mm)
-    slices = prepared.slices()
-    classes = engine.segment(slices, watch)
-    if wanted.semantic_only:
-        return prepared, Labelled(main_piece(classes), np.zeros_like(classes), {}, None, prepared.notes)
-    return prepared, named(classes, positions(engine.name(slices, watch), engine.names), prepared.notes)
+    drawn = draw(volume, engine, settings or SmallFovSettings(), watch)
+    notes = drawn.prepared.notes
+    if drawn.said is None:
+        classes = main_piece(drawn.classes)
+        return drawn.prepared, Labelled(classes, np.zeros_like(classes), {}, None, notes)
+    return drawn.prepared, named(drawn.classes, drawn.said, notes)
 
 
 def positions(classes: Labels, names: int) -> NDArray[np.uint8]:

@@ -26,7 +26,7 @@ def bone(position: int) -> float:
 
 def segmentation(folder: Path, name: str = "Seg2.onnx") -> Path:
     """Background below 0.1, disc up to 0.25, vertebra above."""
-    return write(folder / name, [(0.0, 0.0), (1.0, -0.1), (2.0, -0.35)])
+    return write(folder / name, [(0.0, 0.0), (2.0, -0.35), (1.0, -0.1)])
 
 
 def naming(folder: Path, name: str = "Seg25.onnx", names: int = SACRUM) -> Path:
