@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from spineps_pacs.cli.chosen import Wanted, engines
+from spineps_pacs.cli.newest import newest_time
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.ports import Engines
 from spineps_pacs.domain.report import Report
@@ -61,7 +62,9 @@ def segment(
     series: Annotated[str | None, Parameter(help="SeriesInstanceUID, where the path holds several series.")] = None,
     volume: Annotated[int, Parameter(help="Which volume of the series, from 1; 0 takes the right one.")] = 0,
     json: Annotated[bool, Parameter(help="The report as JSON on stdout.", negative="")] = False,
-    created: Annotated[datetime | None, Parameter(help="Time written into DICOM objects; now, if not given.")] = None,
+    created: Annotated[
+        datetime | None, Parameter(help="Time written into DICOM objects, instead of the images' newest.")
+    ] = None,
 ) -> int:
     """Segment a DICOM series or a NIfTI file.
 
@@ -74,7 +77,7 @@ def segment(
     source = read(path, series)
     loaded = engines(Wanted(models, semantic, instance, labeling, mode, device))
     report = analysed(source, loaded, AnalysisSettings(Mode(mode), volume or None), quiet=json)
-    written = write(results(report, source, created or datetime.now(UTC)), out)
+    written = write(results(report, source, created or _newest(source)), out)
     if json:
         print(json_module.dumps(told(report)))
     else:
@@ -171,6 +174,11 @@ def told(report: Report) -> dict[str, Any]:
     from spineps_pacs.encode.side import report_json
 
     return report_json(report)
+
+
+def _newest(source: Source) -> datetime:
+    """The same images give the same bytes, whenever they are segmented."""
+    return newest_time(source.image.datasets if isinstance(source.image, Series) else ())
 
 
 def results(report: Report, source: Source, created: datetime) -> Files:
