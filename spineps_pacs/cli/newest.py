@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from datetime import time as time_of_day
 
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, DT, TM
@@ -46,8 +47,7 @@ def _moment(date: str, time: str) -> datetime | None:
         hour = TM(time) if time else None
     except ValueError:
         hour = None
-    clock = (hour.hour, hour.minute, hour.second, hour.microsecond) if hour else (0, 0, 0, 0)
-    return datetime(day.year, day.month, day.day, *clock, tzinfo=UTC)
+    return datetime.combine(day, hour or time_of_day.min, UTC)
 
 
 def _whole(value: str) -> datetime | None:
