@@ -1,0 +1,105 @@
+"""A report reviewed by the second labeller: names, masks, numbers and flags belong together afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spineps_pacs.analysis.measurements import measure
+from spineps_pacs.analysis.opinion_pairs import renumbered
+from spineps_pacs.analysis.second_opinion import OpinionSettings, Vote
+from spineps_pacs.analysis.second_report import SecondSettings, reviewed
+from spineps_pacs.analysis.small_fov import instance_ids, named, structure_ids
+from spineps_pacs.analysis.small_fov_input import PIXEL_MM
+from spineps_pacs.domain.errors import ModelError
+from spineps_pacs.domain.masks import InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
+from spineps_pacs.domain.report import ModelUsed, Report
+from spineps_pacs.domain.volume import Geometry, Volume
+from tests.analysis.columns import Column, Twin, as_series, column, run
+
+SHAPE = (6, 60, 160)
+ROWS = np.array([[3.3, 0, 0, 0], [0, 0, PIXEL_MM, 0], [0, -PIXEL_MM, 0, 0], [0, 0, 0, 1]])
+TRUE = column(run("T12", "L5"), shape=SHAPE)
+
+
+def _report(made: Column = TRUE, *, lower: int = 0) -> Report:
+    """What a first labeller would say of a column; `lower` shifts its names down."""
+    found = named(made.classes, made.said)
+    instances, kinds = as_series(instance_ids(found)), as_series(structure_ids(found))
+    ids = [int(i) for i in np.unique(instances) if 0 < i < 26]
+    instances = renumbered(instances, [(i, i + lower) for i in ids])
+    geometry = Geometry(ROWS, instances.shape, "1.2.3")
+    volume = Volume(np.ascontiguousarray(as_series(made.classes)).astype(np.float32), geometry)
+    levels = Levels(
+        LevelMethod.MODEL, tuple(LevelChoice(i + lower, n, i + lower, 0.9) for n, i in enumerate(ids, 1)), margin=2.0
+    )
+    masks = SemanticMask(np.ascontiguousarray(kinds), geometry), InstanceMask(instances, geometry)
+    used = (ModelUsed("semantic", "a", "1", "0" * 64),)
+    return Report(volume, *masks, levels, measure(volume, *masks, levels), used, "corrected")
+
+
+def _kinds(report: Report) -> list[str]:
+    return [flag.kind for flag in report.flags]
+
+
+def test_agreement_leaves_the_report_as_it_is() -> None:
+    """Names, masks, numbers and margin stay; the second model is listed, and the reason says that both agree."""
+    before = _report()
+    after = reviewed(before, Twin(TRUE))
+    assert after.flags == ()
+    assert [c.level for c in after.levels.choices] == [c.level for c in before.levels.choices]
+    assert after.measurements == before.measurements
+    assert after.levels.margin == 2.0
+    assert after.models[-1].role == "small-fov"
+    assert "agree on 6 vertebrae" in after.levels.reason
+
+
+def test_a_first_labeller_one_too_high_is_flagged() -> None:
+    """Shifted names stay the leader's, and are flagged with the shift."""
+    after = reviewed(_report(lower=-1), Twin(TRUE))
+    assert _kinds(after) == ["labellers-disagree"]
+    assert "differ by 1 on all vertebrae: T11 is T12 in small-fov" in after.flags[0].sentence
+    assert after.levels.choices[0].level == 18
+
+
+def test_the_second_as_leader_moves_masks_and_numbers() -> None:
+    """With the second leading, instances, discs and measurements speak of its names."""
+    truth, wanted = _report(), SecondSettings(opinion=OpinionSettings(leader="small-fov"))
+    after = reviewed(_report(lower=-1), Twin(TRUE), wanted)
+    assert (after.instances.labels == truth.instances.labels).all()
+    assert after.measurements == truth.measurements
+    assert "labellers-disagree" in _kinds(after)
+
+
+def test_withheld_names_leave_a_counted_report() -> None:
+    """By setting disputed names are withheld: counted, and both flags say so."""
+    wanted = SecondSettings(opinion=OpinionSettings(on_disagreement="withhold"))
+    after = reviewed(_report(lower=1), Twin(TRUE), wanted)
+    assert after.levels.method is LevelMethod.COUNTED
+    assert {"counted", "labellers-disagree"} <= set(_kinds(after))
+
+
+def test_a_second_labeller_that_sees_nothing_is_told() -> None:
+    """When the second cannot name, the first's names stay, flagged, and a note says why."""
+    blind = Twin(replace(TRUE, classes=np.zeros_like(TRUE.classes)))
+    after = reviewed(_report(), blind)
+    assert _kinds(after) == ["labellers-disagree"]
+    assert "only spineps could name" in after.flags[0].sentence
+    assert any("neither a vertebra nor a disc" in note for note in after.volume.notes)
+
+
+def test_an_earlier_study_against_both_is_told() -> None:
+    """A vote of an earlier study against names that both gave is flagged."""
+    votes = (Vote("an earlier study", ((20, 21),), 0.9),)
+    after = reviewed(_report(), Twin(TRUE), votes=votes)
+    assert "an earlier study speaks against them" in after.flags[0].sentence
+
+
+def test_a_broken_model_is_an_error() -> None:
+    """A network of another kind is not taken for a difference of opinion."""
+    odd = Twin(TRUE)
+    odd.names = 7
+    with pytest.raises(ModelError, match="7 names"):
+        reviewed(_report(), odd)
