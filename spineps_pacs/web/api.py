@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +22,7 @@ from spineps_pacs.web.pages import HERE, Desk
 
 DESCRIPTION = HERE / "openapi.json"
 LARGEST = 500
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Api:
@@ -113,7 +115,8 @@ def _unknown() -> Response:
 def _wanted(request: Request) -> Wanted | str:
     """The filter, or a sentence that says what is wrong with it."""
     asked = request.query_params
-    if (state := asked.get("state", "")) and state not in set(State):
+    state = asked.get("state")
+    if state is not None and state not in set(State):
         return f"state is one of {', '.join(State)}"
     numbers = {}
     for name, usual, most in (("page", 1, 1_000_000), ("size", 50, LARGEST)):
@@ -122,7 +125,7 @@ def _wanted(request: Request) -> Wanted | str:
             return f"{name} is a number from 1 to {most}"
         numbers[name] = int(text)
     for name in ("since", "until"):
-        if asked.get(name) and not words.seconds_of(asked[name]):
+        if name in asked and not _is_day(asked[name]):
             return f"{name} is a day, as 2026-03-01"
     return Wanted(
         State(state) if state else None,
@@ -132,3 +135,8 @@ def _wanted(request: Request) -> Wanted | str:
         words.seconds_of(asked.get("until", ""), end=True),
         **numbers,
     )
+
+
+def _is_day(text: str) -> bool:
+    """Whether it is a date as RFC 3339 writes one, and not before the epoch."""
+    return bool(_DAY.fullmatch(text)) and (text == "1970-01-01" or words.seconds_of(text) > 0)
