@@ -56,8 +56,8 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 def may_import(part: str, other: str) -> bool:
     """Rule 1 of the house: down, or within the same room."""
-    if other == part or other in CELLAR or part in {"app", "cli", "desk"}:
-        return other != "cli" or part == "cli"
+    if other == part or other in CELLAR or part in {"app", "cli", "desk", "__main__"}:
+        return other != "cli" or part in {"cli", "__main__"}
     return False
 
 

@@ -20,10 +20,11 @@ from spineps_pacs.domain.job import Job, State
 if TYPE_CHECKING:
     from spineps_pacs.app import Shared
     from spineps_pacs.domain.ports import Confirmation
+    from spineps_pacs.phantom.study import StudyRequest
     from spineps_pacs.settings import Destination, Settings
 
 Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file of the node.")]
-LEVELS, SLICES, PIXEL_MM = "L1-S1", 9, 1.2
+LEVELS, SLICES, SPACING_MM, PIXEL_MM = "L1-S1", 13, 5.0, 1.2
 POLL_S, PRINT_S = 0.5, 120
 SEG, SR = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
 
@@ -82,12 +83,9 @@ def selftest(
 def _run(current: Settings, common: Shared, made: Path, who: tuple[int, str], deadline: float) -> Finished:
     from pydicom import dcmread
 
-    from spineps_pacs.phantom.study import StudyRequest, write_study
-    from spineps_pacs.phantom.wishes import Wishes
+    from spineps_pacs.phantom.study import write_study
 
-    wishes = Wishes(levels=LEVELS)
-    study = write_study(made, StudyRequest(wishes, who[0], slices=SLICES, pixel=PIXEL_MM, only_t2=True))
-    station = study.stations[0]
+    station = write_study(made, request(who[0])).stations[0]
     datasets = [dcmread(path) for path in sorted(station.folder.glob("*.dcm"))]
     _send(current, datasets, who[1])
     uid = str(datasets[0].SeriesInstanceUID)
@@ -95,6 +93,16 @@ def _run(current: Settings, common: Shared, made: Path, who: tuple[int, str], de
     objects = tuple(common.outbox.path(job.id, name) for name in common.outbox.names(job.id))
     sources = frozenset(str(d.SOPInstanceUID) for d in datasets)
     return Finished(job, uid, sources, tuple(_true_levels(station.truth)), objects)
+
+
+def request(seed: int) -> StudyRequest:
+    """The made-up study of a self-test: small, one series, wide enough to hold whole vertebrae."""
+    from spineps_pacs.phantom.study import StudyRequest
+    from spineps_pacs.phantom.wishes import Wishes
+
+    return StudyRequest(
+        Wishes(levels=LEVELS), seed, slices=SLICES, pixel=PIXEL_MM, slice_spacing=SPACING_MM, only_t2=True
+    )
 
 
 def _true_levels(truth: dict[str, Any]) -> Iterator[str]:

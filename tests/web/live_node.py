@@ -20,6 +20,7 @@ from spineps_pacs.phantom.study import StudyRequest, write_study
 from spineps_pacs.phantom.wishes import Wishes
 
 PAUSE_S = 0.3
+SMALL = StudyRequest(wishes=Wishes(levels="L1-S1"), slices=11, pixel=1.6, slice_spacing=5.0, only_t2=True)
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,8 @@ def eventually(happened: Callable[[], bool], limit_s: float = 240.0) -> None:
 
 
 @contextmanager
-def live_node(folder: Path) -> Iterator[LiveNode]:
+def live_node(folder: Path, request: StudyRequest = SMALL) -> Iterator[LiveNode]:
     """A node that analyses with the phantom's truth, and delivers to a PACS that is down at first."""
-    request = StudyRequest(wishes=Wishes(levels="L1-S1"), slices=11, pixel=1.6, slice_spacing=5.0, only_t2=True)
     spine = write_study(folder / "study", request).series[0]
     series = {"spine": spine, "t1": as_t1(spine, folder / "t1")}
     node = LiveNode(folder, free_port(), free_port(), free_port(), series)

@@ -40,7 +40,7 @@ class Watched:
         """No serious violation on the page as it stands; a picture of it for the documentation."""
         assert violations(self.page) == []
         IMAGES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=IMAGES / f"page-{name}.png", full_page=name != "series")
+        self.page.screenshot(path=IMAGES / f"page-{name}.png", full_page=name not in ("series", "result", "skipped"))
 
 
 @contextmanager
@@ -64,10 +64,11 @@ def test_a_person_sees_it_all(tmp_path: Path) -> None:
         page.evaluate("window.neverReloaded = true")
         for folder in node.series.values():
             send(node, folder)
+        page.wait_for_selector(".counts >> text=/analysing|analysed|delivering|dead letter/")
+        watched.fine("now")
         page.wait_for_selector(".counts >> text=skipped")
         page.wait_for_selector(".counts >> text=dead letter")
         assert page.evaluate("window.neverReloaded") is True
-        watched.fine("now")
         _verdict_is_readable(watched, node)
         _result_is_right(watched, node)
         _other_pages(watched, node)
