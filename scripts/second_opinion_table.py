@@ -57,6 +57,7 @@ class Case:
     earlier: Row
     sacrum: bool
     axis: bool
+    visible: int
 
 
 @dataclass
@@ -123,7 +124,7 @@ def series(chance: random.Random, common: float) -> Case:
     sacrum = SACRUM_ID in view and chance.random() < SEES["sacrum"]
     axis = view[0] == LEVEL_IDS["C2"] and chance.random() < SEES["axis"]
     earlier = shifted(true, chance.choice((-1, 1))) if chance.random() < EARLIER_WRONG else true
-    return Case(true, said[0], said[1], earlier, sacrum, axis)
+    return Case(true, said[0], said[1], earlier, sacrum, axis, visible)
 
 
 @dataclass(frozen=True)
@@ -178,22 +179,42 @@ def interval(hits: int, of: int) -> str:
     return f"{100 * p:.2f} ({max(low, 0):.2f}-{high:.2f})"
 
 
+def drawn(count: int, seed: int, common: float) -> list[Case]:
+    """All series of one row of the table."""
+    chance = random.Random(seed)  # noqa: S311 - a simulation, no secret
+    return [series(chance, common) for _ in range(count)]
+
+
+def shares(cases: Sequence[Case], way: Way) -> list[str]:
+    """Wrong names without a flag: the first alone, the second alone, both; and what is kept."""
+    first = sum(bool(c.first) and c.first != c.true for c in cases)
+    second = sum(bool(c.second) and c.second != c.true for c in cases)
+    both = tallied(cases, way)
+    wrong = [interval(hits, len(cases)) for hits in (first, second, both.wrong)]
+    return [*wrong, interval(both.kept, both.right_of_first)]
+
+
 def rows(count: int, seed: int) -> list[str]:
     """The table, one row a share of common causes and a way of joining."""
     found = []
     for common in COMMON:
-        chance = random.Random(seed)  # noqa: S311 - a simulation, no secret
-        cases = [series(chance, common) for _ in range(count)]
-        first = sum(bool(c.first) and c.first != c.true for c in cases)
-        second = sum(bool(c.second) and c.second != c.true for c in cases)
-        for way in WAYS:
-            both = tallied(cases, way)
-            cells = [
-                f"{100 * common:.0f} %", way.name, interval(first, count), interval(second, count),
-                interval(both.wrong, count), interval(both.kept, both.right_of_first),
-            ]  # fmt: skip
-            found.append("| " + " | ".join(cells) + " |")
+        cases = drawn(count, seed, common)
+        found += [_line(f"{100 * common:.0f} %", way.name, *shares(cases, way)) for way in WAYS]
     return found
+
+
+def by_visible(count: int, seed: int) -> list[str]:
+    """The default way with a tenth of common causes, one row a field of view."""
+    cases = drawn(count, seed, COMMON[1])
+    found = []
+    for visible in VISIBLE:
+        seen = [case for case in cases if case.visible == visible]
+        found.append(_line("all" if visible == max(VISIBLE) else str(visible), *shares(seen, WAYS[2])))
+    return found
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -205,6 +226,9 @@ def main() -> None:
     print("| common cause | joining | first alone | second alone | both | rightly named by the first, kept unflagged |")
     print("|---|---|---|---|---|---|")
     print("\n".join(rows(asked.spines, asked.seed)))
+    print("\n| vertebrae in view | first alone | second alone | both | rightly named by the first, kept unflagged |")
+    print("|---|---|---|---|---|")
+    print("\n".join(by_visible(asked.spines, asked.seed)))
 
 
 if __name__ == "__main__":
