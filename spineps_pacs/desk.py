@@ -122,10 +122,16 @@ def _answer(d: settings.Destination, current: settings.Settings) -> str:
         if d.folder is None or not d.folder.is_dir():
             raise TryAgain("the folder does not exist")
         return "the folder is there"
-    answer = app.web_peer(d).session().get(d.url)
+    answer = app.web_peer(d).session().get(web_question(d))
     if answer.status_code >= 500 or answer.status_code in (401, 403):
         raise TryAgain(f"it answers {answer.status_code}")
     return f"it answers {answer.status_code}"
+
+
+def web_question(d: settings.Destination) -> str:
+    """What every such server answers: Orthanc its system, DICOMweb a search that finds at most one study."""
+    base = d.url.rstrip("/")
+    return f"{base}/system" if d.kind == "orthanc" else f"{base}/studies?limit=1"
 
 
 def _sentence(error: Exception) -> str:

@@ -12,6 +12,7 @@ from pynetdicom.association import Association
 
 from spineps_pacs import app
 from spineps_pacs.cli.check_line import Line
+from spineps_pacs.desk import web_question
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.settings import Destination, Settings
 
@@ -113,7 +114,7 @@ def _folder(d: Destination) -> Line:
 def _web(d: Destination, now: float) -> Iterator[Line]:
     name = f"destination {d.name}"
     try:
-        answer = app.web_peer(d).session().get(_question(d))
+        answer = app.web_peer(d).session().get(web_question(d))
     except (requests.RequestException, SettingsError) as error:
         text = str(error) if isinstance(error, SettingsError) else f"it cannot be reached: {type(error).__name__}"
         yield Line(name, False, text, "Is it running, is the url right, does a firewall or proxy stand between?")
@@ -126,12 +127,6 @@ def _web(d: Destination, now: float) -> Iterator[Line]:
         yield Line(name, good, f"it answers {answer.status_code}", "See whether the url leads to its DICOMweb service.")
     if "Date" in answer.headers:
         yield _same_time(d, answer.headers["Date"], now)
-
-
-def _question(d: Destination) -> str:
-    """What every such server answers: Orthanc its system, DICOMweb a search that finds at most one study."""
-    base = d.url.rstrip("/")
-    return f"{base}/system" if d.kind == "orthanc" else f"{base}/studies?limit=1"
 
 
 def _same_time(d: Destination, date: str, now: float) -> Line:

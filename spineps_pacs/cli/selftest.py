@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file of the node.")]
 LEVELS, SLICES, SPACING_MM, PIXEL_MM = "L1-S1", 13, 5.0, 1.2
-POLL_S, PRINT_S = 0.5, 120
+POLL_S, PRINT_S, CONFIRM_S = 0.5, 120, 30.0
 SEG, SR = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
 
 
@@ -131,15 +131,16 @@ def _send(current: Settings, datasets: Sequence[Any], calling: str) -> None:
 
 
 def _await(common: Shared, uid: str, deadline: float) -> Job:
-    """Waits until the job of the series has come to an end."""
-    told = ""
+    """Waits until the job of the series has come to an end; for a confirmation only a while."""
+    told, patience = "", deadline
     while time.monotonic() < deadline:
         job = next(iter(common.records.find(series_uid=uid)), None)
         state = "arriving" if job is None else str(job.state)
         if state != told:
             print(f"the series is {state}")
             told = state
-        if job is not None and (job.ended or job.state is State.DELIVERED):
+            patience = time.monotonic() + CONFIRM_S if state == State.DELIVERED else deadline
+        if job is not None and (job.ended or (job.state is State.DELIVERED and time.monotonic() > patience)):
             return job
         time.sleep(POLL_S)
     raise Unusable(f"the results have not come in time; the series is still {told}")
@@ -158,7 +159,9 @@ def judged(finished: Finished, current: Settings, common: Shared) -> Iterator[Li
     for path, dataset in zip(finished.objects, datasets, strict=True):
         yield _object(path, dataset, finished)
     kinds = {str(d.SOPClassUID) for d in datasets if d is not None}
-    yield Line("kinds", {SEG, SR} <= kinds, f"{len(datasets)} objects, SEG and SR among them: {sorted(kinds)}", advice)
+    yield Line(
+        "kinds", {SEG, SR} <= kinds, f"{len(datasets)} objects of the SOP classes {', '.join(sorted(kinds))}", advice
+    )
     for d in current.destination:
         yield _delivered(d.name, job, common)
         if any(s.destination == d.name for s in job.sendings):
@@ -225,7 +228,7 @@ def _kept(d: Destination, sent: list[Any], asks: Confirmation | None) -> Line:
     try:
         kept = asks.kept(sent, "selftest") if asks is not None else frozenset()
     except TryAgain as reason:
-        return Line(f"kept by {d.name}", True, f"could not be asked: {reason}")
+        return Line(f"kept by {d.name}", True, f"not looked at, for it could not be queried: {reason}")
     missing = len(sent) - len(kept)
     text = f"{len(kept)} of {len(sent)} objects are found there"
     return Line(f"kept by {d.name}", missing == 0, text, "Look in the destination's own log for what it dropped.")

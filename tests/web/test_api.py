@@ -29,7 +29,7 @@ def app(board: TwinBoard | None = None, access: Access | None = None) -> object:
 
 
 def client(board: TwinBoard | None = None, access: Access | None = None) -> TestClient:
-    return TestClient(app(board, access), follow_redirects=False)
+    return TestClient(app(board, access), "http://localhost", follow_redirects=False)
 
 
 schema = schemathesis.openapi.from_dict(json.loads(DESCRIPTION.read_text()))

@@ -22,7 +22,7 @@ TOKEN = "a-long-secret"
 
 def client(board: TwinBoard | None = None, access: Access | None = None, show_patient: bool = False) -> TestClient:
     desk = Desk(board or TwinBoard(), access or Access(), show_patient, lambda: NOW)
-    return TestClient(site(desk), follow_redirects=False)
+    return TestClient(site(desk), "http://127.0.0.1", follow_redirects=False)
 
 
 def csrf_of(browser: TestClient, page: str = "/trouble") -> str:
@@ -242,7 +242,10 @@ def test_a_proxy_is_believed_only_from_its_address() -> None:
 
 def test_another_name_for_loopback_is_refused() -> None:
     """A foreign site whose name was pointed at this machine sees nothing."""
-    assert client().get("/", headers={"host": "rebound.example"}).status_code == 403
+    for name in ("rebound.example", "127.rebound.example", "localhost.example"):
+        assert client().get("/", headers={"host": name}).status_code == 403
+    for name in ("localhost:8080", "127.0.0.5", "[::1]:8080"):
+        assert client().get("/", headers={"host": name}).status_code == 200
 
 
 def test_every_reason_gets_advice() -> None:
