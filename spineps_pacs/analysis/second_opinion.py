@@ -181,11 +181,11 @@ def opinion(pairs: Sequence[Pair], votes: Sequence[Vote] = (), settings: Opinion
     shown = _shown(seen, proposed, wanted.leader)
     if not shown:
         return Opinion(_counted(seen, found.sentence), _doubt(found), found, None)
-    belief = _belief(shown, proposed, votes, wanted.trust)
-    said = Said(found, shown, belief, tuple(votes))
+    heard = tuple(vote for vote in votes if any(i in shown for i, _ in vote.names))
+    said = Said(found, shown, _belief(shown, proposed, heard, wanted.trust), heard)
     who = next(who for who, names in proposed.items() if names == shown)
     reason = _reason(said, who)
-    least = min(belief.values())
+    least = min(said.belief.values())
     if _sure(said, seen, wanted):
         return Opinion(_levels(seen, said, reason), (), found, least, _moves(shown))
     if wanted.on_disagreement == "withhold":

@@ -14,14 +14,15 @@ from spineps_pacs.analysis.geometry import turn
 from spineps_pacs.analysis.measurements import measure
 from spineps_pacs.analysis.opinion_pairs import renumbered
 from spineps_pacs.analysis.patches import Spine
-from spineps_pacs.analysis.second_opinion import Opinion, OpinionSettings, Vote, anchor_votes, second_opinion
+from spineps_pacs.analysis.second_opinion import DISAGREE, Opinion, OpinionSettings, Vote, anchor_votes, second_opinion
 from spineps_pacs.analysis.small_fov import SmallFovSettings, instance_ids, label, levels
 from spineps_pacs.domain.anatomy import DISC_OFFSET, SACRUM_ID
 from spineps_pacs.domain.errors import ModelError, Unusable
 from spineps_pacs.domain.masks import InstanceMask, LevelMethod, Levels
 from spineps_pacs.domain.ports import SmallFovEngine, Watch, unwatched
-from spineps_pacs.domain.report import ModelUsed, Report
+from spineps_pacs.domain.report import Flag, ModelUsed, Report
 
+NOTHING_TO_NAME = "the first labeller found no vertebra, so the second was not asked"
 LASTING = frozenset({"unmatched", "instance-phase-failed"})
 """Flags that no other naming changes."""
 
@@ -53,6 +54,8 @@ def reviewed(
 ) -> Report:
     """The report with both labellers' joined names; `votes` are those of other stations and earlier studies."""
     wanted = settings or SecondSettings()
+    if not report.levels.choices:
+        return replace(report, flags=(*report.flags, Flag(DISAGREE, NOTHING_TO_NAME)))
     second = _looked(report, engine, wanted.small_fov, watch)
     found = second_opinion(
         (report.instances.labels, report.levels),

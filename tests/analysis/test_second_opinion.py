@@ -111,6 +111,15 @@ def test_one_alone_is_flagged_unless_something_speaks_for_it() -> None:
     assert "an earlier study speaks against them" in opinion(pairs, against).flags[0].sentence
 
 
+def test_a_vote_about_other_vertebrae_says_nothing() -> None:
+    """An empty vote, or one about vertebrae that are not in view, vouches for nothing."""
+    pairs = _pairs("L3 L4 L5", "- - -")
+    for names in ({}, {5: 5}):
+        found = opinion(pairs, [said_by("the station above", names, 0.99)])
+        assert found.flags
+        assert "speaks" not in found.levels.reason
+
+
 def test_only_the_second_could_name() -> None:
     """Counted vertebrae get the second's names, and their ids move there; a gap is counted on."""
     pairs = [Pair(2, 20, None, 20), Pair(3, None, None, None), Pair(4, 22, None, 22)]

@@ -13,9 +13,10 @@ from spineps_pacs.analysis.second_opinion import OpinionSettings, Vote
 from spineps_pacs.analysis.second_report import SecondSettings, reviewed
 from spineps_pacs.analysis.small_fov import instance_ids, named, structure_ids
 from spineps_pacs.analysis.small_fov_input import PIXEL_MM
+from spineps_pacs.analysis.station_votes import station_votes
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.masks import InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
-from spineps_pacs.domain.report import ModelUsed, Report
+from spineps_pacs.domain.report import Flag, ModelUsed, Report
 from spineps_pacs.domain.volume import Geometry, Volume
 from tests.analysis.columns import Column, Twin, as_series, column, run
 
@@ -97,9 +98,31 @@ def test_an_earlier_study_against_both_is_told() -> None:
     assert "an earlier study speaks against them" in after.flags[0].sentence
 
 
+def test_without_vertebrae_nobody_is_asked() -> None:
+    """A report without vertebrae stays as it is, with a flag; the networks are not run."""
+    before, idle = _report(), Twin(TRUE)
+    after = reviewed(replace(before, levels=Levels(LevelMethod.COUNTED, ())), idle)
+    assert idle.seen is None
+    assert "second was not asked" in after.flags[0].sentence
+    assert after.models == before.models
+
+
 def test_a_broken_model_is_an_error() -> None:
     """A network of another kind is not taken for a difference of opinion."""
     odd = Twin(TRUE)
     odd.names = 7
     with pytest.raises(ModelError, match="7 names"):
         reviewed(_report(), odd)
+
+
+def test_a_neighbouring_station_votes() -> None:
+    """A station that shares vertebrae votes for its own names of them; one elsewhere, counted or disputed does not."""
+    report, other = _report(), _report(lower=1)
+    (vote,) = station_votes(report, [other])
+    assert dict(vote.names) == {i: i + 1 for i in (19, 20, 21, 22, 23, 24)}
+    far = replace(other.volume, geometry=Geometry(other.volume.geometry.affine, other.volume.geometry.shape, "9.9"))
+    disputed = replace(other, flags=(Flag("labellers-disagree", "x"),))
+    counted = replace(other, levels=replace(other.levels, method=LevelMethod.COUNTED))
+    assert station_votes(report, [replace(other, volume=far), disputed, counted]) == ()
+    after = reviewed(report, Twin(TRUE), votes=[vote])
+    assert "another station (1) speaks against them" in after.flags[0].sentence
