@@ -42,7 +42,8 @@ def label(
     from spineps_pacs.engines.small_fov import open_small_fov
 
     source = read(path, series)
-    networks = open_small_fov(networks_folder(models, engine), device)
+    folder = networks_folder(models, engine)
+    networks = open_small_fov(folder, device, models if models is not None and folder != models else None)
     report = small_fov_report(source.image, networks, SmallFovSettings(pixel_mm, semantic_only), chosen=volume or None)
     written = write(results(report, source, created or datetime.now(UTC)), out)
     if json:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spineps_pacs.domain.errors import ModelError, SettingsError
 from spineps_pacs.domain.ports import ModelInfo, Watch
-from spineps_pacs.engines.weights import checksums, digest_of
+from spineps_pacs.engines.weights import checksums, differences, digest_of, read_record
 
 DESCRIPTION = "small-fov.json"
 INPUT = (3, 320, 896)
@@ -102,11 +102,13 @@ class OnnxSmallFov:
         return self._naming(slices, watch)
 
 
-def open_small_fov(folder: Path, device: str = "auto") -> OnnxSmallFov:
-    """The two networks of a folder; ModelError names the file that cannot be used."""
+def open_small_fov(folder: Path, device: str = "auto", recorded_in: Path | None = None) -> OnnxSmallFov:
+    """The two networks of a folder; ModelError names the file that cannot be used, or is not as it was recorded."""
     files = sorted(folder.glob("*.onnx"))
     if not files:
         raise ModelError(f"{folder} holds no .onnx file of the small-field-of-view labeller")
+    if recorded_in is not None:
+        _hold_to_record(folder, recorded_in)
     networks = [OnnxNetwork(path, device) for path in files]
     return OnnxSmallFov(
         _one("segments", [n for n in networks if n.classes == SEGMENTATION_CLASSES], folder),
@@ -127,6 +129,14 @@ def description(folder: Path) -> Description:
     if said.pixel_mm is not None and (not isinstance(said.pixel_mm, int | float) or not 0.1 <= said.pixel_mm <= 10):
         raise ModelError(f"{path} states a pixel of {said.pixel_mm} mm; 0.1 to 10 are possible")
     return said
+
+
+def _hold_to_record(folder: Path, root: Path) -> None:
+    """Files that were recorded when they were installed must still be the same; others are taken as they are."""
+    recorded = read_record(root).models.get(folder.relative_to(root).as_posix())
+    changed = differences(recorded, checksums(folder)) if recorded is not None else ()
+    if changed:
+        raise ModelError(f"the networks in {folder.name} are not as they were recorded: {'; '.join(changed)}")
 
 
 def _one(what: str, able: list[OnnxNetwork], folder: Path) -> OnnxNetwork:
