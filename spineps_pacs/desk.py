@@ -36,24 +36,26 @@ GPU_QUESTION = ("nvidia-smi", "--query-gpu=name,memory.used,memory.total,utiliza
 
 
 def keep_pages(folder: Path, records: SqlRecords, report: Report, series: Series) -> None:
-    """Writes what the result page shows, and the line that drift remembers; a full disk costs only the pictures."""
+    """Writes what the result page shows, and the line that drift remembers; no fault in it holds a result up."""
+    try:
+        job = _analysed_now(records, series)
+        if job is not None:
+            _keep(folder, job, report)
+    except Exception as error:  # noqa: BLE001  results matter more than their pictures; the log tells
+        app.trouble("pages", error)
+
+
+def _keep(folder: Path, job: Job, report: Report) -> None:
     from spineps_pacs.encode.layers import chosen, layers
     from spineps_pacs.encode.side import level_rows, report_json
 
-    job = _analysed_now(records, series)
-    if job is None:
-        return
-    plain, layered = report_json(report), chosen(report)
-    names = dict(layers(report))
+    plain, layered, names = report_json(report), chosen(report), dict(layers(report))
     names["report.json"] = json.dumps(plain).encode()
     names["levels.csv"] = level_rows(report).encode()
     pictures = {"slices": layered.slices, "middle": layered.middle, "coronal": "coronal.png" in names}
     names[PICTURES] = json.dumps(pictures).encode()
-    try:
-        _write(folder / PAGES, job.id, names)
-        drift.remember(folder / DRIFT, drift.line(job.id, job.source, job.created, plain))
-    except OSError as error:
-        app.trouble("pages", error)
+    _write(folder / PAGES, job.id, names)
+    drift.remember(folder / DRIFT, drift.line(job.id, job.source, job.created, plain))
 
 
 def _analysed_now(records: SqlRecords, series: Series) -> Job | None:

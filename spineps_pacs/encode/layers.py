@@ -36,16 +36,17 @@ def chosen(report: Report) -> Layered:
 
 def layers(report: Report) -> Iterator[tuple[str, bytes]]:
     """File names and PNGs: `sagittal-n`, `coronal`, each with its `-overlay`."""
+    look = picture._look(report)  # the same room's drawing, here and below
     for index in chosen(report).slices:
-        yield from _pair(report, "sagittal", index, f"sagittal-{index}")
-    count = picture.slice_count(report, "coronal")
-    if count > 1:
-        yield from _pair(report, "coronal", max(range(count), key=_bodies(report).__getitem__), "coronal")
+        yield from _pair(report, look, picture._View(index, "sagittal", HEIGHT, False, False), f"sagittal-{index}")
+    if picture.slice_count(report, "coronal") > 1:
+        most = int(np.argmax(_bodies(report)))
+        yield from _pair(report, look, picture._View(most, "coronal", HEIGHT, False, False), "coronal")
 
 
-def overlay(report: Report, plane: str, index: int, size: tuple[int, int]) -> Image.Image:
+def overlay(report: Report, look: picture._Look, view: picture._View, size: tuple[int, int]) -> Image.Image:
     """What was found on one slice, in the colours of the other outputs; clear where nothing was."""
-    cut, look = picture._cut(report, index, plane), picture._look(report)
+    cut = picture._cut(report, view.index, view.plane)
     colours = np.zeros((*cut.structures.shape, 4), dtype=np.uint8)
     for segment in look.structures:
         colours[np.isin(cut.structures, segment.ids)] = (*segment.rgb, _OPAQUE)
@@ -54,11 +55,10 @@ def overlay(report: Report, plane: str, index: int, size: tuple[int, int]) -> Im
     return Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
 
 
-def _pair(report: Report, plane: str, index: int, name: str) -> Iterator[tuple[str, bytes]]:
-    view = picture._View(index, plane, HEIGHT, overlay=False, names=False)
-    grey = picture._drawn(report, picture._look(report), view).convert("L")
+def _pair(report: Report, look: picture._Look, view: picture._View, name: str) -> Iterator[tuple[str, bytes]]:
+    grey = picture._drawn(report, look, view).convert("L")
     yield f"{name}.png", picture._png(grey)
-    yield f"{name}-overlay.png", picture._png(overlay(report, plane, index, grey.size))
+    yield f"{name}-overlay.png", picture._png(overlay(report, look, view, grey.size))
 
 
 def _area(report: Report, plane: str, index: int) -> int:

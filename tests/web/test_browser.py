@@ -37,8 +37,10 @@ class Watched:
         page.on("request", lambda r: None if r.url.startswith(host) else self.foreign.append(r.url))
 
     def fine(self, name: str) -> None:
-        """No serious violation on the page as it stands; a picture of it for the documentation."""
-        assert violations(self.page) == []
+        """No serious violation on the page as it stands, dark and light; a picture of it for the documentation."""
+        for scheme in ("dark", "light"):
+            self.page.emulate_media(color_scheme=scheme)
+            assert violations(self.page) == [], scheme
         IMAGES.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=IMAGES / f"page-{name}.png", full_page=name not in ("series", "result", "skipped"))
 
