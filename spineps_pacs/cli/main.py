@@ -30,19 +30,15 @@ _COMMANDS = (
     (_RESEARCH, "inspect", "inspect:inspect", "Say of every series under a path whether it would be taken, and why."),
     (_RESEARCH, "volume", "volume:volume", "Write the rebuilt volume of a series as NIfTI."),
     (_RESEARCH, "phantom", "phantom:phantom", "Write a made-up spine study with its truth."),
-    (_RESEARCH, "batch", "batch:batch", "Segment a folder tree or the answer of a query."),
-    (_RESEARCH, "fetch", "fetch:fetch", "Fetch a study from a PACS and run it."),
-    (_RESEARCH, "shadow", "shadow:shadow", "Compare the shadow models with the models in use."),
+    (_RESEARCH, "batch", "batch:batch", "Segment every series under a folder; resumable."),
     (_RESEARCH, "evaluate", "evaluate:evaluate", "Compare masks with a reference by the paper's measures."),
     (_RESEARCH, "label", "label:label", "Name the levels of a small field of view."),
-    (_RESEARCH, "bench", "bench:bench", "Measure how long each phase takes."),
 )
 
 
 def application() -> App:
     """The command line with all commands, none of them loaded yet."""
     from importlib.metadata import version
-    from importlib.util import find_spec
 
     app = App(
         name="spineps-pacs",
@@ -50,8 +46,7 @@ def application() -> App:
         version=lambda: version("spineps-pacs"),
     )
     for group, name, target, text in _COMMANDS:
-        if find_spec(f"spineps_pacs.cli.{target.split(':')[0]}"):
-            app.command(f"spineps_pacs.cli.{target}", name=name, group=group, help=text)
+        app.command(f"spineps_pacs.cli.{target}", name=name, group=group, help=text)
     return app
 
 

@@ -274,7 +274,7 @@ def _scaled(size: tuple[int, int, int], spacing: tuple[float, float, float]) -> 
 
 
 def read_truth(folder: Path) -> Truth:
-    """One truth from a folder; truth.json knows the grid more exactly than a NIfTI header does."""
+    """One truth from a folder; truth.json knows the grid (slice, row, column) more exactly than a NIfTI header does."""
     structures, affine = _labels(folder / STRUCTURES)
     instances, _ = _labels(folder / INSTANCES)
     if structures.shape != instances.shape:
@@ -282,6 +282,8 @@ def read_truth(folder: Path) -> Truth:
     facts = folder / FACTS
     stated = json.loads(facts.read_text(encoding="utf-8")).get("geometry", {}) if facts.is_file() else {}
     frame = str(stated.get("frame_of_reference_uid", ""))
+    if "affine" in stated:  # NIfTI has columns first
+        structures, instances = structures.transpose(2, 1, 0), instances.transpose(2, 1, 0)
     i, j, k = structures.shape
     return Truth(structures, instances, Geometry(np.array(stated.get("affine", affine)), (i, j, k), frame))
 

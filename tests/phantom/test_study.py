@@ -117,7 +117,7 @@ def test_the_picture_fits_the_truth(full: Path) -> None:
         )
     )
     image = np.stack([d.pixel_array for d in datasets]).astype(float)
-    structures = np.asarray(nib.load(full / "truth" / "structures.nii.gz").dataobj)
+    structures = np.asarray(nib.load(full / "truth" / "structures.nii.gz").dataobj).transpose(2, 1, 0)
     assert np.median(image[structures == 61]) > 1.4 * np.median(image[structures == 49]) > 0
 
 
