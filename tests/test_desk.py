@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 from web.board_twin import REPORT, SKIPPED, TAKEN, job
 
@@ -25,7 +26,6 @@ from spineps_pacs.web.board import Wanted
 from spineps_pacs.web.pages import Desk
 from spineps_pacs.web.site import site
 
-LIMIT_S = 0.3
 MANY = 10_000
 
 
@@ -45,12 +45,17 @@ class TwinChain:
         self.done.append(("cancel", job_id))
 
 
+def opened(folder: Path, database: sa.Engine) -> app.Shared:
+    """What both halves share, over a fresh store."""
+    records = SqlRecords(database, lambda uid: logs.hashed(b"salt", uid))
+    inbox, outbox = DatasetFolder(folder / "inbox"), DatasetFolder(folder / "outbox")
+    return app.Shared(folder, b"salt", inbox, outbox, Marks(folder / "marks"), records, database, None)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def common(tmp_path: Path) -> Iterator[app.Shared]:
     database = open_database(sqlite_url(tmp_path / "node.sqlite"))
-    records = SqlRecords(database, lambda uid: logs.hashed(b"salt", uid))
-    inbox, outbox = DatasetFolder(tmp_path / "inbox"), DatasetFolder(tmp_path / "outbox")
-    yield app.Shared(tmp_path, b"salt", inbox, outbox, Marks(tmp_path / "marks"), records, database, None)  # type: ignore[arg-type]
+    yield opened(tmp_path, database)
     database.dispose()
 
 
@@ -77,23 +82,17 @@ def many() -> list[Job]:
     ]  # fmt: skip
 
 
-def test_every_page_is_quick_with_ten_thousand_series(common: app.Shared) -> None:
-    """Less than 300 ms each: the best of five, since other programs share this machine."""
+PATHS = ("/", "/series", "/series?state=failed&reason=slice&page=3", "/series/job-17", "/trouble", "/health")
+"""Pages of a busy node; scripts/page_times measures them."""
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/drift", "/metrics", "/api/jobs"])
+def test_every_page_stays_small_with_ten_thousand_series(common: app.Shared, path: str) -> None:
+    """A page shows a part of the store, whatever it holds."""
     fill(common, many())
-    browser = TestClient(site(Desk(board(common))), "http://127.0.0.1")
-    paths = ("/", "/series", "/series?state=failed&reason=slice&page=3", "/series/job-17", "/trouble", "/health")
-    slow = {}
-    for path in (*paths, "/drift", "/metrics", "/api/jobs"):
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            assert browser.get(path).status_code == 200
-            times.append(time.perf_counter() - start)
-            if times[-1] < LIMIT_S:
-                break
-        if min(times) >= LIMIT_S:
-            slow[path] = round(min(times), 3)
-    assert slow == {}
+    answer = TestClient(site(Desk(board(common))), "http://127.0.0.1").get(path)
+    assert answer.status_code == 200
+    assert len(answer.content) < 1_000_000
 
 
 def test_the_list_is_filtered_in_the_database(common: app.Shared) -> None:
