@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,14 @@ from spineps_pacs.analysis.matching import Matched, match, numbered, second_axis
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.patches import Spine
 from spineps_pacs.analysis.pieces import Labels, ids
+from spineps_pacs.domain.anatomy import CORPUS_ID
 from spineps_pacs.domain.errors import Cancelled, SpinepsPacsError, TryAgain
 from spineps_pacs.domain.masks import Levels
 from spineps_pacs.domain.ports import LevelEngine, Watch
 from spineps_pacs.domain.volume import Geometry, Volume
+
+LEAST_BODY_MM3 = 150.0
+"""Less body than this is no vertebra (a cervical body has about 2000 mm3)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ def name(volume: Volume, raw: Matched, engine: LevelEngine | None, rules: Rules,
     """Points 1 to 9 of the combined post-processing; all arrays on the volume's grid."""
     way = turn(volume.geometry)
     matched = _matched(way, raw.structures, raw.vertebrae, rules.mode)
+    if rules.mode is Mode.CORRECTED:
+        matched = with_bodies(matched, volume.geometry.voxel_volume)
     has_c1 = engine is not None and engine.plan.has_c1
     ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=has_c1))
     spine = Spine(way.there(volume.voxels), matched.structures, ranked, way.after)
@@ -53,6 +59,20 @@ def name(volume: Volume, raw: Matched, engine: LevelEngine | None, rules: Rules,
     kinds, instances = completed(matched.structures, named.vertebrae, rules.sacrum, rules.metal, rules.mode)
     dropped = len(ids(ranked)) - len(ids(named.vertebrae))
     return Final(way.back(kinds), way.back(instances), named.levels, matched.unmatched, dropped)
+
+
+def with_bodies(matched: Matched, voxel_mm3: float) -> Matched:
+    """What has no body is no vertebra of its own: a process of C1, or of a vertebra beyond the field of view."""
+    bodies = np.bincount(matched.vertebrae[matched.structures == CORPUS_ID].ravel(), minlength=_most(matched))
+    without = [n for n in ids(matched.vertebrae) if bodies[n] * voxel_mm3 < LEAST_BODY_MM3]
+    if not without:
+        return matched
+    kept = np.where(np.isin(matched.vertebrae, without), 0, matched.vertebrae).astype(matched.vertebrae.dtype)
+    return replace(matched, vertebrae=kept, unmatched=matched.unmatched + len(without))
+
+
+def _most(matched: Matched) -> int:
+    return int(matched.vertebrae.max(initial=0)) + 1
 
 
 def _matched(way: Turn, structures: Labels, vertebrae: Labels, mode: Mode) -> Matched:

@@ -11,8 +11,9 @@ from spineps_pacs.analysis.discs import completed
 from spineps_pacs.analysis.fusion import Prediction, fuse
 from spineps_pacs.analysis.level_path import cheapest, likeliest, names, steps_for
 from spineps_pacs.analysis.levels import ranks
-from spineps_pacs.analysis.matching import match, with_missing
+from spineps_pacs.analysis.matching import Matched, match, with_missing
 from spineps_pacs.analysis.mode import Mode
+from spineps_pacs.analysis.naming import with_bodies
 from spineps_pacs.analysis.scores import FOLDED, Scores, combined
 from spineps_pacs.domain.errors import Unusable
 
@@ -220,3 +221,15 @@ def test_the_margin_is_the_cost_to_the_best_different_numbering() -> None:
     assert best.classes == (1, 2, 3, 4)
     assert margin == pytest.approx(second.cost - best.cost)
     assert margin == pytest.approx(4 * 0.99)
+
+
+def test_what_has_no_body_is_no_vertebra() -> None:
+    """Mended: a process without a body gets no number; a vertebra with one keeps its own."""
+    structures = np.zeros((20, 20, 20), dtype=np.uint8)
+    vertebrae = np.zeros((20, 20, 20), dtype=np.uint16)
+    structures[2:8, 2:8, 2:8], vertebrae[2:8, 2:8, 2:8] = 43, 1
+    structures[2:8, 10:16, 2:8], vertebrae[2:8, 10:16, 2:8] = 49, 2
+    found = with_bodies(Matched(structures, vertebrae), voxel_mm3=1.0)
+    assert set(np.unique(found.vertebrae)) == {0, 2}
+    assert found.unmatched == 1
+    assert with_bodies(found, voxel_mm3=1.0) is found
