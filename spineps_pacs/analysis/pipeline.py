@@ -15,7 +15,8 @@ from spineps_pacs.analysis.instances import separate
 from spineps_pacs.analysis.matching import Matched
 from spineps_pacs.analysis.measurements import measure
 from spineps_pacs.analysis.mode import Mode
-from spineps_pacs.analysis.naming import Final, Rules, name, without_vertebrae
+from spineps_pacs.analysis.naming import Final, Rules, name, with_bodies, without_vertebrae
+from spineps_pacs.analysis.pieces import ids
 from spineps_pacs.analysis.rebuild import rebuild
 from spineps_pacs.analysis.semantic import SemanticSettings, Structures, segment
 from spineps_pacs.domain.errors import Cancelled, SpinepsPacsError, TryAgain
@@ -165,11 +166,20 @@ def _separated(found: Structures, given: _Given, watch: Watch) -> _Separated:
             return _Separated(nearest(raw, grid, found.source))
         counted = plane_split.count(labels, zoom(grid)) if mode is Mode.CORRECTED else None
         vertebrae = separate(labels, grid, engine, mode, watch)
-        return _Separated(nearest(vertebrae.labels, vertebrae.geometry, found.source), "", counted)
+        drawn = nearest(vertebrae.labels, vertebrae.geometry, found.source)
+        if engine.plan.checked_by_discs and counted not in (None, _bodies(drawn, found)):
+            # the embedded network merges neighbours now and then; where the discs say otherwise they are right
+            return _Separated(nearest(plane_split.split(labels, zoom(grid)), grid, found.source))
+        return _Separated(drawn, "", counted)
     except (Cancelled, TryAgain):
         raise
     except SpinepsPacsError as reason:
         return _Separated(None, str(reason))
+
+
+def _bodies(vertebrae: NDArray[np.uint16], found: Structures) -> int:
+    """How many of the vertebrae have a body."""
+    return len(ids(with_bodies(Matched(_on_source(found), vertebrae), found.source.voxel_volume).vertebrae))
 
 
 def _named(volume: Volume, drawn: _Drawn, given: _Given, watch: Watch) -> Final:

@@ -87,7 +87,8 @@ def planes(structures: Labels, spacing: Zoom) -> list[Plane]:
     ]
     if not clouds:
         return []
-    column = np.argwhere(np.isin(structures, (*BODY_IDS, DISC_ID))) * spacing
+    column: Floats = np.argwhere(np.isin(structures, (*BODY_IDS, DISC_ID))).astype(np.float64)
+    column *= np.asarray(spacing, dtype=np.float64)
     joined = _joined(sorted(clouds, key=lambda cloud: float(cloud[:, 1].mean())))
     return [Plane(cloud.mean(axis=0), _normal(cloud, column)) for cloud in joined]
 

@@ -31,7 +31,8 @@ class StowDestination:
 
     def _store(self, client: DICOMwebClient, dataset: Dataset) -> Receipt:
         uid = str(dataset.SOPInstanceUID)
-        dataset.preamble = getattr(dataset, "preamble", None) or bytes(128)  # without it the client would write no DICOM file
+        # without a preamble the client would write no DICOM file
+        dataset.preamble = getattr(dataset, "preamble", None) or bytes(128)
         try:
             answer = client.store_instances([dataset])
         except requests.HTTPError as error:

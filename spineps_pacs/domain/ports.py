@@ -66,7 +66,10 @@ class SemanticEngine(Protocol):
 
 @dataclass(frozen=True)
 class CutoutPlan:
-    """What the instance model wants: voxel size and cutout size (P, I, R), channels, and semantic id to class."""
+    """What the instance model wants: voxel size and cutout size (P, I, R), channels, and semantic id to class.
+
+    `checked_by_discs`: where the discs make another number of vertebrae, they are right.
+    """
 
     spacing_pir: tuple[float, float, float]
     size_pir: tuple[int, int, int]
@@ -76,6 +79,7 @@ class CutoutPlan:
     vertebra_size_mm3: float = 232.03125
     sacrum_ids: tuple[int, ...] = (26,)
     metal_ids: tuple[int, ...] = (80,)
+    checked_by_discs: bool = False
 
 
 @dataclass(frozen=True, eq=False)

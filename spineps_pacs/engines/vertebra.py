@@ -42,6 +42,7 @@ class UnetVertebraEngine:
             vertebra_size_mm3=config.vertebra_size_mm3,
             sacrum_ids=config.sacrum_ids,
             metal_ids=config.metal_ids,
+            checked_by_discs=info.demonstration,
         )
         device = choose_device(options.device)
         self._runner = Runner(_FromClasses(network), device, False, options.cpu_precision == "bfloat16")
