@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # For the smaller CPU build give the address of PyTorch's CPU wheels, from its installation page.
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-export OMP_NUM_THREADS ?= 1
+
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-test tools demo viewer test quick test-long crash test-orthanc-matrix check parity bench model-eval pins wheel clean
@@ -41,11 +41,11 @@ viewer: venv-test tools ## Orthanc and OHIF with the made-up study and its resul
 	@$(BIN)/python scripts/viewer
 
 test: venv-test tools ## every test that needs no GPU, then scripts/check
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long and not gpu"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not long and not gpu"
 	@scripts/check
 
 quick: venv-test ## the fast ring for daily work: no real programs, no whole walks
-	@$(BIN)/python -m pytest -n 2 -m "not long and not gpu and not real" --ignore=tests/walk --ignore=tests/conformance -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long and not gpu and not real" --ignore=tests/walk --ignore=tests/conformance -q
 
 test-long: venv-test tools ## the full form of every campaign: fuzz, crash matrix, load, parity
 	@$(BIN)/python -m pytest -m long

@@ -15,6 +15,7 @@ GROUP, TRACKING, FINDING = "125007", "112039", "121071"
 NOT_MEASURED = {"114006", "114007", "114009"}
 FINDING_SITE_MODIFIERS = {"255549009": "anterior", "26216008": "middle", "255551008": "posterior"}
 STRUCTURE = " (structure)"
+LEVELS = {"Vertebra", "Intervertebral disc", "Sacrum"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def _of_report(rows: list[Row]) -> Iterator[Table]:
     structures = [row for row in rows if row.label.endswith(STRUCTURE)]
     columns: dict[str, Callable[[Row], str]] = {"volume cm3": lambda row: row.numbers.get("Volume", "")}
     yield _table("Structures", structures, columns)
-    yield _table("Levels", [row for row in rows if row not in structures], LEVEL_COLUMNS)
+    levels = [row for row in rows if row.finding in LEVELS and row not in structures]
+    yield _table("Levels", levels, LEVEL_COLUMNS)
 
 
 def _heights(row: Row) -> str:
