@@ -167,9 +167,11 @@ def _separated(found: Structures, given: _Given, watch: Watch) -> _Separated:
         counted = plane_split.count(labels, zoom(grid)) if mode is Mode.CORRECTED else None
         vertebrae = separate(labels, grid, engine, mode, watch)
         drawn = nearest(vertebrae.labels, vertebrae.geometry, found.source)
-        if engine.plan.checked_by_discs and counted not in (None, _bodies(drawn, found)):
+        if engine.plan.checked_by_discs and mode is Mode.CORRECTED:
             # the embedded network merges neighbours now and then; where the discs say otherwise they are right
-            return _Separated(nearest(plane_split.split(labels, zoom(grid)), grid, found.source))
+            by_discs = nearest(plane_split.split(labels, zoom(grid)), grid, found.source)
+            if _bodies(by_discs, found) != _bodies(drawn, found):
+                return _Separated(by_discs)
         return _Separated(drawn, "", counted)
     except (Cancelled, TryAgain):
         raise
