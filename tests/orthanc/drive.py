@@ -219,8 +219,8 @@ def story_button(place: Place) -> dict[str, Any]:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-quic"]
         )
-        page = browser.new_page()
         for name, orthanc_id in series.items():
+            page = browser.new_page()  # the explorer keeps its pages; a fresh one shows no other series' state
             page.goto(f"{place.url}/app/explorer.html#series?uuid={orthanc_id}")
             page.wait_for_function("() => /Spine: (?!not)/.test(document.querySelector('.spineps-state')?.textContent)")
             told[name] = page.locator(".spineps-state").first.inner_text()

@@ -13,6 +13,7 @@ from typing import Any
 import pydicom
 import pytest
 
+from spineps_pacs.domain.anatomy import SACRUM_NAME
 from tests.viewer.study import Wanted, write_results
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,9 @@ def test_a_reader_finds_every_segment_in_its_place(wanted: Wanted, tmp_path: Pat
         assert listed == written
         assert misplaced(seen["seen"]) == []
     (report,) = told["reports"].values()
-    sites = sorted(site for row in report["rows"] for site in row["sites"])
-    assert sites == sorted(labels)
+    sites = [site for row in report["rows"] for site in row["sites"]]
+    vertebrae = sorted(f"{label} vertebra" for label in labels if label != SACRUM_NAME)
+    assert sorted(site for site in sites if site.endswith("vertebra")) == vertebrae
+    segments = pydicom.dcmread(tmp_path / "study" / "seg-levels.dcm").SegmentSequence
+    assert len(sites) == len(set(sites)) == len(segments)
     assert told["errors"] == []
