@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import tarfile
 from pathlib import Path
@@ -14,9 +15,11 @@ def dist(build: Path) -> Path:
     """The folder with the viewer's files; downloads the npm package when it is not there yet."""
     folder = build / f"ohif-{OHIF_VERSION}"
     found = folder / "package" / "dist"
-    if not (found / "index.html").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _unpack(_pack(folder), folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two tests may want it at once
+        if not (found / "index.html").exists():
+            _unpack(_pack(folder), folder)
     return found
 
 
