@@ -96,8 +96,9 @@ def test_the_truth_lies_on_the_grid_of_the_series(full: Path) -> None:
     datasets = read(full / "dicom" / "02-t2-sag")
     for name in ("structures", "instances"):
         image = nib.load(full / "truth" / f"{name}.nii.gz")
-        assert image.shape == (len(datasets), datasets[0].Rows, datasets[0].Columns)
-        assert np.allclose(np.diag([-1, -1, 1, 1]) @ image.affine, affine_of(datasets), atol=1e-3)
+        assert image.shape == (datasets[0].Columns, datasets[0].Rows, len(datasets))
+        columns_last = image.affine[:, [2, 1, 0, 3]]
+        assert np.allclose(np.diag([-1, -1, 1, 1]) @ columns_last, affine_of(datasets), atol=1e-3)
     straight = write_order(datasets)
     assert straight == sorted(straight, reverse=True) or straight == sorted(straight)
 
