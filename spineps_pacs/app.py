@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from spineps_pacs import logs, settings
-from spineps_pacs.delivery.rules import Routing, Rule
-from spineps_pacs.domain.errors import ModelError, SettingsError
-from spineps_pacs.domain.job import Verdict
-from spineps_pacs.domain.ports import Confirmation, Destination, Engines, Phases, Produce, Result
-from spineps_pacs.domain.series import Series, fingerprint
+from spineps_pacs.delivery.rules import Routing
+from spineps_pacs.domain.errors import SettingsError
+from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.intake.commitment import CallBack, Commitment
 from spineps_pacs.intake.dimse import DicomPort, Limits, Port
 from spineps_pacs.intake.gate import Caller, GuestList, tls_context
-from spineps_pacs.intake.limits import from_table
 from spineps_pacs.intake.reception import Desk, Patience, Reception
 from spineps_pacs.intake.serving import Serving
-from spineps_pacs.settings import Settings, secret
+from spineps_pacs.outlets import confirmation, destination, rule, web_peer
+from spineps_pacs.producing import judge, produce, recipe
+from spineps_pacs.settings import Live, Settings, secret
 from spineps_pacs.storage.datasets import DatasetFolder
 from spineps_pacs.storage.marks import Marks
 from spineps_pacs.storage.records import SqlRecords
@@ -39,12 +35,6 @@ from spineps_pacs.workflow.retire import Kept, Retirement
 from spineps_pacs.workflow.stages import Parts, Stages
 from spineps_pacs.workflow.stages import Patience as WorkPatience
 from spineps_pacs.workflow.work import Retries, Work
-
-if TYPE_CHECKING:
-    from spineps_pacs.delivery.peer import Peer
-    from spineps_pacs.delivery.web import WebPeer
-    from spineps_pacs.domain.ports import Engines
-    from spineps_pacs.engines.options import EngineOptions
 
 LOOPBACK = ("127.", "::1", "localhost")
 SWEEP_S, HOUR_S, DAY_S, GRACE_S = 0.5, 3600.0, 86400.0, 10
@@ -59,10 +49,6 @@ def log(text: str, **keys: Any) -> None:
 def trouble(part: str, error: BaseException) -> None:
     """A loop met something that it did not expect."""
     _log.error("a loop failed and goes on", kind=part, exc_info=error)
-
-
-Live = Callable[[], Settings]
-"""The settings in force; asked each time, so that a changed file is taken over while the node runs."""
 
 
 @dataclass(frozen=True)
@@ -106,21 +92,6 @@ def database_url(current: Settings) -> str:
     return secret(current.queue.database_url_file) or sqlite_url(current.node.data_folder / "node.sqlite")
 
 
-def recipe(current: Settings) -> str:
-    """The digest of what decides a result besides the images: models and settings."""
-    parts: dict[str, Any] = {
-        "models": current.models.model_dump(mode="json", exclude={"folder", "device", "threads", "max_memory_gb"}),
-        "results": current.results.model_dump(mode="json"),
-        "fill": current.selection.fill_missing_slice,
-        "files": [],
-    }
-    if current.models.folder is not None and current.models.folder.is_dir():
-        from spineps_pacs.engines.weights import checksums
-
-        parts["files"] = sorted(checksums(current.models.folder).items())
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def host_name(current: Settings) -> str:
     """The stable name of this host in the queue."""
     return current.queue.executor or socket.gethostname()
@@ -141,197 +112,6 @@ def is_loopback(host: str) -> bool:
 def has_room(common: Shared, live: Live) -> Callable[[], bool]:
     """Whether the disk takes more, by the watermark of the settings."""
     return lambda: shutil.disk_usage(common.folder).free >= live().node.min_free_gb * 1e9
-
-
-def destination(d: settings.Destination, current: Settings) -> Destination:
-    """The part that sends to one destination."""
-    match d.kind:
-        case "dicom":
-            from spineps_pacs.delivery.dimse import DimseDestination
-
-            return DimseDestination(d.name, peer(d, current))
-        case "stow":
-            from spineps_pacs.delivery.stow import StowDestination
-
-            return StowDestination(d.name, web_peer(d))
-        case "orthanc":
-            from spineps_pacs.delivery.orthanc import OrthancDestination
-
-            return OrthancDestination(d.name, web_peer(d))
-        case "folder":
-            from spineps_pacs.delivery.folder import FolderDestination
-
-            return FolderDestination(d.name, d.folder or Path())
-
-
-def confirmation(d: settings.Destination, current: Settings, notes: Any) -> Confirmation | None:
-    """The part that asks whether a destination keeps what it accepted; None where its acceptance is enough."""
-    from spineps_pacs.delivery import commitment, confirm, orthanc
-
-    match (d.confirm, d.kind):
-        case ("none", _):
-            return None
-        case ("commitment", "dicom"):
-            return commitment.CommitmentConfirmation(peer(d, current), notes, min(d.confirm_timeout_s, 10.0))
-        case ("query", "dicom"):
-            return confirm.FindConfirmation(peer(d, current))
-        case ("query", "stow"):
-            return confirm.QidoConfirmation(d.name, web_peer(d))
-        case ("query", "orthanc"):
-            return orthanc.OrthancConfirmation(d.name, web_peer(d))
-        case ("query", "folder"):
-            return confirm.FolderConfirmation(d.folder or Path())
-    raise SettingsError(f"destination {d.name!r}: storage commitment needs kind 'dicom', not {d.kind!r}")
-
-
-def peer(d: settings.Destination | settings.Pacs, current: Settings) -> Peer:
-    """A DICOM peer of the settings."""
-    from spineps_pacs.delivery.peer import Peer, TlsFiles
-
-    given = getattr(d, "tls", None)
-    tls = None if given is None else TlsFiles(given.certificate, given.key, given.authority)
-    calling = getattr(d, "calling_ae", "") or current.dicom.ae_title
-    return Peer(d.host, d.port, d.called_ae or "ANY-SCP", calling, d.timeout_s, tls)
-
-
-def web_peer(d: settings.Destination | settings.Pacs | settings.Orthanc) -> WebPeer:
-    """An HTTP peer of the settings."""
-    from spineps_pacs.delivery.web import WebPeer
-
-    token = secret(getattr(d, "token_file", None))
-    return WebPeer(d.url.rstrip("/"), d.user, secret(d.password_file), token, d.timeout_s)
-
-
-def judge(live: Live) -> Callable[[Series, str], Verdict]:
-    """Selection by the settings in force; an expression with a fault is told now, not at the first series."""
-    from spineps_pacs.intake import selection
-
-    selection.check_expressions(from_table(live().selection.model_dump()))
-
-    def judged(series: Series, source: str) -> Verdict:
-        return selection.judge(series.datasets, from_table(live().selection.model_dump()), source)
-
-    return judged
-
-
-def load_engines(wanted: settings.Models) -> Engines:
-    """The networks of the settings: a folder of models, of phantom truths, or the embedded models.
-
-    Without an instance model vertebrae are told apart along the discs, without a labelling model no network names them.
-    """
-    from spineps_pacs.engines import load, weights
-
-    folder = wanted.folder or weights.embedded_folder()
-    if folder is None:
-        raise ModelError("models.folder names no folder, and this package holds no embedded model")
-    if any(folder.glob("**/truth.json")):
-        from spineps_pacs.engines.phantom import PhantomEngines
-
-        return PhantomEngines.from_folder(folder)
-    models, faults = weights.find_models(folder)
-    if not models:
-        raise ModelError(faults[0] if faults else f"{folder} holds no model")
-
-    def optional(kind: str, name: str) -> Path | None:
-        if name == "none" or (not name and all(model.kind != kind for model in models)):
-            return None
-        return weights.choose(models, kind, name or None).folder
-
-    return load.load_engines(
-        weights.choose(models, "semantic", wanted.semantic or None).folder,
-        optional("instance", wanted.instance),
-        optional("labeling", wanted.labeling),
-        _engine_options(wanted),
-        wanted.folder,
-    )
-
-
-def _engine_options(wanted: settings.Models) -> EngineOptions:
-    from spineps_pacs.engines.options import EngineOptions
-
-    return EngineOptions(
-        mode=wanted.mode,
-        device=wanted.device,
-        mirroring=wanted.mirroring,
-        step_size=wanted.step_size,
-        cpu_precision=wanted.cpu_precision,
-        threads=wanted.threads,
-        max_memory_gb=wanted.max_memory_gb,
-    )
-
-
-def produce(live: Live, records: SqlRecords) -> Produce:
-    """Analysis and encoding as one function; the networks are loaded when the first series comes."""
-    loaded: list[Engines] = []
-
-    def produced(series: Series, phases: Phases) -> list[Result]:
-        from spineps_pacs.analysis.pipeline import analyse
-        from spineps_pacs.desk import keep_pages
-        from spineps_pacs.encode.identity import Origin, identify
-        from spineps_pacs.encode.results import encode
-        from spineps_pacs.encode.verify import verify_all
-
-        if not loaded:
-            phases("load", 0, 1)
-            loaded.append(load_engines(live().models))
-        report = analyse(series, loaded[0], analysis_settings(live()), of_the_whole(phases), time.monotonic)
-        phases("encode", 99, 100)
-        options = encode_options(live())
-        origin = Origin(first_seen(records, series), recipe(live()))
-        results = encode(report, series, identify(report, series, options, origin), options)
-        verify_all(results, report, series)
-        keep_pages(live().node.data_folder, records, report, series)
-        return list(results)
-
-    return produced
-
-
-def of_the_whole(phases: Phases) -> Phases:
-    """What the analysis tells of each phase, as shares of all of them."""
-    from spineps_pacs.analysis.pipeline import overall
-
-    def told(phase: str, done: int, total: int) -> None:
-        overall(lambda part, whole: phases(phase, part, whole))(phase, done, total)
-
-    return told
-
-
-def analysis_settings(current: Settings) -> Any:
-    """What the site chooses about the analysis."""
-    from spineps_pacs.analysis.mode import Mode
-    from spineps_pacs.analysis.pipeline import AnalysisSettings
-
-    return AnalysisSettings(
-        mode=Mode(current.models.mode),
-        fill_missing=current.selection.fill_missing_slice,
-        only_twelve=current.models.only_twelve,
-    )
-
-
-def first_seen(records: SqlRecords, series: Series) -> datetime:
-    """When this set of slices first became a job; a repeat writes the same times."""
-    same = [job for job in records.find(series_uid=series.series_uid) if job.fingerprint == series.fingerprint]
-    return datetime.fromtimestamp(min((job.created for job in same), default=0.0), UTC)
-
-
-def encode_options(current: Settings) -> Any:
-    """What is written, by the settings."""
-    from importlib.metadata import version
-
-    from spineps_pacs.encode.options import Options
-
-    wanted = current.results
-    return Options(
-        version=version("spineps-pacs"),
-        uid_root=wanted.uid_root,
-        manufacturer=wanted.manufacturer,
-        labelmap=wanted.labelmap,
-        split_levels=wanted.split_levels,
-        pictures=wanted.pictures,
-        gsps=wanted.presentation_state,
-        rtstruct=wanted.rtstruct,
-        report_when_empty=wanted.report_when_empty,
-    )
 
 
 def front(live: Live) -> Half:
@@ -465,14 +245,6 @@ def parts(live: Live, common: Shared) -> Parts:
         destinations={d.name: destination(d, now) for d in now.destination},
         confirmations={name: asks for name, asks in asked.items() if asks is not None},
     )
-
-
-def rule(d: settings.Destination) -> Rule:
-    """What a destination takes."""
-    also: dict[str, tuple[str, ...]] = {"rtstruct": ("contours",), "structures": ("structures-labelmap",)}
-    also["levels"] = ("vertebrae", "discs", "levels-labelmap")
-    kinds = tuple(kind for wanted in d.results for kind in (wanted, *also.get(wanted, ())))
-    return Rule(d.name, kinds, d.sources, d.stations, d.descriptions)
 
 
 def work_patience(current: Settings) -> WorkPatience:

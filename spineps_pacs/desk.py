@@ -15,12 +15,13 @@ from typing import Any
 import requests
 import sqlalchemy as sa
 
-from spineps_pacs import app, settings
-from spineps_pacs.app import Live, Shared
+from spineps_pacs import app, outlets, settings
+from spineps_pacs.app import Shared
 from spineps_pacs.domain.errors import SettingsError, SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series, fingerprint
+from spineps_pacs.settings import Live
 from spineps_pacs.storage.overview import Asked, Overview
 from spineps_pacs.storage.records import SqlRecords
 from spineps_pacs.web import board as shown
@@ -115,7 +116,7 @@ def _answer(d: settings.Destination, current: settings.Settings) -> str:
     if d.kind == "dicom":
         from pynetdicom import build_context
 
-        with app.peer(d, current).association([build_context("1.2.840.10008.1.1")]) as association:
+        with outlets.peer(d, current).association([build_context("1.2.840.10008.1.1")]) as association:
             status = association.send_c_echo().get("Status")
         if status != 0x0000:
             raise TryAgain(f"C-ECHO was answered with {'nothing' if status is None else f'{status:04X}H'}")
@@ -124,7 +125,7 @@ def _answer(d: settings.Destination, current: settings.Settings) -> str:
         if d.folder is None or not d.folder.is_dir():
             raise TryAgain("the folder does not exist")
         return "the folder is there"
-    answer = app.web_peer(d).session().get(web_question(d))
+    answer = outlets.web_peer(d).session().get(web_question(d))
     if answer.status_code >= 500 or answer.status_code in (401, 403):
         raise TryAgain(f"it answers {answer.status_code}")
     return f"it answers {answer.status_code}"

@@ -7,6 +7,7 @@ speaks; a secret is the content of a file that the configuration names.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -363,3 +364,7 @@ def _anchored(value: Any, folder: Path) -> Any:
         changed = {key: _anchored(getattr(value, key), folder) for key in type(value).model_fields}
         return value.model_copy(update=changed)
     return value
+
+
+Live = Callable[[], Settings]
+"""The settings in force; asked each time, so that a changed file is taken over while the node runs."""

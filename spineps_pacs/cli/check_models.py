@@ -39,7 +39,7 @@ def device(current: Settings) -> Iterator[Line]:
 
 def models(current: Settings) -> Iterator[Line]:
     """Found, the same as recorded, loaded, and one pass forward each."""
-    from spineps_pacs.app import load_engines
+    from spineps_pacs.producing import load_engines
 
     folder = current.models.folder
     yield from _recorded(folder)

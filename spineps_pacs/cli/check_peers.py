@@ -10,7 +10,7 @@ import requests
 from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 
-from spineps_pacs import app
+from spineps_pacs import outlets
 from spineps_pacs.cli.check_line import Line
 from spineps_pacs.desk import web_question
 from spineps_pacs.domain.errors import SettingsError
@@ -54,7 +54,7 @@ def destinations(current: Settings, now: float) -> Iterator[Line]:
 
 def _dicom(d: Destination, current: Settings) -> Iterator[Line]:
     name, wanted = f"destination {d.name}", _classes(d)
-    peer = app.peer(d, current)
+    peer = outlets.peer(d, current)
     entity = AE(peer.calling_ae)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
     contexts = [build_context(uid) for uid in (VERIFICATION, *wanted)]
@@ -114,7 +114,7 @@ def _folder(d: Destination) -> Line:
 def _web(d: Destination, now: float) -> Iterator[Line]:
     name = f"destination {d.name}"
     try:
-        answer = app.web_peer(d).session().get(web_question(d))
+        answer = outlets.web_peer(d).session().get(web_question(d))
     except (requests.RequestException, SettingsError) as error:
         text = str(error) if isinstance(error, SettingsError) else f"it cannot be reached: {type(error).__name__}"
         yield Line(name, False, text, "Is it running, is the url right, does a firewall or proxy stand between?")

@@ -23,9 +23,9 @@ class Wanted:
 
 def engines(wanted: Wanted) -> Engines:
     """The networks, chosen as the node chooses them."""
-    from spineps_pacs import app, settings
+    from spineps_pacs import producing, settings
 
-    return app.load_engines(
+    return producing.load_engines(
         settings.Models(
             folder=wanted.folder,
             semantic=wanted.semantic,

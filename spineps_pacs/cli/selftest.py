@@ -148,7 +148,7 @@ def _await(common: Shared, uid: str, deadline: float) -> Job:
 
 def judged(finished: Finished, current: Settings, common: Shared) -> Iterator[Line]:
     """Every claim of the report, one line each."""
-    from spineps_pacs.app import confirmation
+    from spineps_pacs.outlets import confirmation
 
     job, advice = finished.job, "Open the series on the operator's page and read its timeline."
     verdict = job.verdict

@@ -1,0 +1,83 @@
+"""Makes the parts that send from the settings: destinations, their confirmations, peers, and which results go where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spineps_pacs import settings
+from spineps_pacs.delivery.rules import Rule
+from spineps_pacs.domain.errors import SettingsError
+from spineps_pacs.domain.ports import Confirmation, Destination
+from spineps_pacs.settings import Settings, secret
+
+if TYPE_CHECKING:
+    from spineps_pacs.delivery.peer import Peer
+    from spineps_pacs.delivery.web import WebPeer
+
+
+def destination(d: settings.Destination, current: Settings) -> Destination:
+    """The part that sends to one destination."""
+    match d.kind:
+        case "dicom":
+            from spineps_pacs.delivery.dimse import DimseDestination
+
+            return DimseDestination(d.name, peer(d, current))
+        case "stow":
+            from spineps_pacs.delivery.stow import StowDestination
+
+            return StowDestination(d.name, web_peer(d))
+        case "orthanc":
+            from spineps_pacs.delivery.orthanc import OrthancDestination
+
+            return OrthancDestination(d.name, web_peer(d))
+        case "folder":
+            from spineps_pacs.delivery.folder import FolderDestination
+
+            return FolderDestination(d.name, d.folder or Path())
+
+
+def confirmation(d: settings.Destination, current: Settings, notes: Any) -> Confirmation | None:
+    """The part that asks whether a destination keeps what it accepted; None where its acceptance is enough."""
+    from spineps_pacs.delivery import commitment, confirm, orthanc
+
+    match (d.confirm, d.kind):
+        case ("none", _):
+            return None
+        case ("commitment", "dicom"):
+            return commitment.CommitmentConfirmation(peer(d, current), notes, min(d.confirm_timeout_s, 10.0))
+        case ("query", "dicom"):
+            return confirm.FindConfirmation(peer(d, current))
+        case ("query", "stow"):
+            return confirm.QidoConfirmation(d.name, web_peer(d))
+        case ("query", "orthanc"):
+            return orthanc.OrthancConfirmation(d.name, web_peer(d))
+        case ("query", "folder"):
+            return confirm.FolderConfirmation(d.folder or Path())
+    raise SettingsError(f"destination {d.name!r}: storage commitment needs kind 'dicom', not {d.kind!r}")
+
+
+def peer(d: settings.Destination | settings.Pacs, current: Settings) -> Peer:
+    """A DICOM peer of the settings."""
+    from spineps_pacs.delivery.peer import Peer, TlsFiles
+
+    given = getattr(d, "tls", None)
+    tls = None if given is None else TlsFiles(given.certificate, given.key, given.authority)
+    calling = getattr(d, "calling_ae", "") or current.dicom.ae_title
+    return Peer(d.host, d.port, d.called_ae or "ANY-SCP", calling, d.timeout_s, tls)
+
+
+def web_peer(d: settings.Destination | settings.Pacs | settings.Orthanc) -> WebPeer:
+    """An HTTP peer of the settings."""
+    from spineps_pacs.delivery.web import WebPeer
+
+    token = secret(getattr(d, "token_file", None))
+    return WebPeer(d.url.rstrip("/"), d.user, secret(d.password_file), token, d.timeout_s)
+
+
+def rule(d: settings.Destination) -> Rule:
+    """What a destination takes."""
+    also: dict[str, tuple[str, ...]] = {"rtstruct": ("contours",), "structures": ("structures-labelmap",)}
+    also["levels"] = ("vertebrae", "discs", "levels-labelmap")
+    kinds = tuple(kind for wanted in d.results for kind in (wanted, *also.get(wanted, ())))
+    return Rule(d.name, kinds, d.sources, d.stations, d.descriptions)

@@ -1,0 +1,170 @@
+"""Makes the numeric parts from the settings: selection, networks, analysis and encoding as one function."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spineps_pacs import settings
+from spineps_pacs.domain.errors import ModelError
+from spineps_pacs.domain.job import Verdict
+from spineps_pacs.domain.ports import Engines, Phases, Produce, Result
+from spineps_pacs.domain.series import Series
+from spineps_pacs.intake.limits import from_table
+from spineps_pacs.settings import Live, Settings
+from spineps_pacs.storage.records import SqlRecords
+
+if TYPE_CHECKING:
+    from spineps_pacs.engines.options import EngineOptions
+
+
+def recipe(current: Settings) -> str:
+    """The digest of what decides a result besides the images: models and settings."""
+    parts: dict[str, Any] = {
+        "models": current.models.model_dump(mode="json", exclude={"folder", "device", "threads", "max_memory_gb"}),
+        "results": current.results.model_dump(mode="json"),
+        "fill": current.selection.fill_missing_slice,
+        "files": [],
+    }
+    if current.models.folder is not None and current.models.folder.is_dir():
+        from spineps_pacs.engines.weights import checksums
+
+        parts["files"] = sorted(checksums(current.models.folder).items())
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def judge(live: Live) -> Callable[[Series, str], Verdict]:
+    """Selection by the settings in force; an expression with a fault is told now, not at the first series."""
+    from spineps_pacs.intake import selection
+
+    selection.check_expressions(from_table(live().selection.model_dump()))
+
+    def judged(series: Series, source: str) -> Verdict:
+        return selection.judge(series.datasets, from_table(live().selection.model_dump()), source)
+
+    return judged
+
+
+def load_engines(wanted: settings.Models) -> Engines:
+    """The networks of the settings: a folder of models, of phantom truths, or the embedded models.
+
+    Without an instance model vertebrae are told apart along the discs, without a labelling model no network names them.
+    """
+    from spineps_pacs.engines import load, weights
+
+    folder = wanted.folder or weights.embedded_folder()
+    if folder is None:
+        raise ModelError("models.folder names no folder, and this package holds no embedded model")
+    if any(folder.glob("**/truth.json")):
+        from spineps_pacs.engines.phantom import PhantomEngines
+
+        return PhantomEngines.from_folder(folder)
+    models, faults = weights.find_models(folder)
+    if not models:
+        raise ModelError(faults[0] if faults else f"{folder} holds no model")
+
+    def optional(kind: str, name: str) -> Path | None:
+        if name == "none" or (not name and all(model.kind != kind for model in models)):
+            return None
+        return weights.choose(models, kind, name or None).folder
+
+    return load.load_engines(
+        weights.choose(models, "semantic", wanted.semantic or None).folder,
+        optional("instance", wanted.instance),
+        optional("labeling", wanted.labeling),
+        _engine_options(wanted),
+        wanted.folder,
+    )
+
+
+def _engine_options(wanted: settings.Models) -> EngineOptions:
+    from spineps_pacs.engines.options import EngineOptions
+
+    return EngineOptions(
+        mode=wanted.mode,
+        device=wanted.device,
+        mirroring=wanted.mirroring,
+        step_size=wanted.step_size,
+        cpu_precision=wanted.cpu_precision,
+        threads=wanted.threads,
+        max_memory_gb=wanted.max_memory_gb,
+    )
+
+
+def produce(live: Live, records: SqlRecords) -> Produce:
+    """Analysis and encoding as one function; the networks are loaded when the first series comes."""
+    loaded: list[Engines] = []
+
+    def produced(series: Series, phases: Phases) -> list[Result]:
+        from spineps_pacs.analysis.pipeline import analyse
+        from spineps_pacs.desk import keep_pages
+        from spineps_pacs.encode.identity import Origin, identify
+        from spineps_pacs.encode.results import encode
+        from spineps_pacs.encode.verify import verify_all
+
+        if not loaded:
+            phases("load", 0, 1)
+            loaded.append(load_engines(live().models))
+        report = analyse(series, loaded[0], analysis_settings(live()), of_the_whole(phases), time.monotonic)
+        phases("encode", 99, 100)
+        options = encode_options(live())
+        origin = Origin(first_seen(records, series), recipe(live()))
+        results = encode(report, series, identify(report, series, options, origin), options)
+        verify_all(results, report, series)
+        keep_pages(live().node.data_folder, records, report, series)
+        return list(results)
+
+    return produced
+
+
+def of_the_whole(phases: Phases) -> Phases:
+    """What the analysis tells of each phase, as shares of all of them."""
+    from spineps_pacs.analysis.pipeline import overall
+
+    def told(phase: str, done: int, total: int) -> None:
+        overall(lambda part, whole: phases(phase, part, whole))(phase, done, total)
+
+    return told
+
+
+def analysis_settings(current: Settings) -> Any:
+    """What the site chooses about the analysis."""
+    from spineps_pacs.analysis.mode import Mode
+    from spineps_pacs.analysis.pipeline import AnalysisSettings
+
+    return AnalysisSettings(
+        mode=Mode(current.models.mode),
+        fill_missing=current.selection.fill_missing_slice,
+        only_twelve=current.models.only_twelve,
+    )
+
+
+def first_seen(records: SqlRecords, series: Series) -> datetime:
+    """When this set of slices first became a job; a repeat writes the same times."""
+    same = [job for job in records.find(series_uid=series.series_uid) if job.fingerprint == series.fingerprint]
+    return datetime.fromtimestamp(min((job.created for job in same), default=0.0), UTC)
+
+
+def encode_options(current: Settings) -> Any:
+    """What is written, by the settings."""
+    from importlib.metadata import version
+
+    from spineps_pacs.encode.options import Options
+
+    wanted = current.results
+    return Options(
+        version=version("spineps-pacs"),
+        uid_root=wanted.uid_root,
+        manufacturer=wanted.manufacturer,
+        labelmap=wanted.labelmap,
+        split_levels=wanted.split_levels,
+        pictures=wanted.pictures,
+        gsps=wanted.presentation_state,
+        rtstruct=wanted.rtstruct,
+        report_when_empty=wanted.report_when_empty,
+    )
