@@ -12,8 +12,23 @@ from hypothesis import HealthCheck, settings
 
 PLACES = ("/usr/sbin", "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
 
+IMAGES = Path(__file__).parents[1] / "docs" / "img"
+
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")  # a busy machine is no fault of the code
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What a run may be asked for beside the tests."""
+    parser.addoption("--screenshots", action="store_true", help="put pictures of pages and viewers into docs/img")
+
+
+@pytest.fixture
+def shots(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where a browser test puts its pictures: docs/img when asked by --screenshots, else a folder that is forgotten."""
+    folder = IMAGES if request.config.getoption("--screenshots") else tmp_path / "img"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def find_program(name: str) -> str | None:

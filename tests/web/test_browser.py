@@ -20,15 +20,15 @@ FLAGS = (
     "--no-sandbox", "--disable-quic", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
-IMAGES = Path(__file__).parents[2] / "docs" / "img"
 WAIT_MS = 240_000
 
 
 class Watched:
     """The page, and what went wrong on it."""
 
-    def __init__(self, page: Any, host: str) -> None:
+    def __init__(self, page: Any, host: str, shots: Path) -> None:
         self.page = page
+        self.shots = shots
         self.errors: list[str] = []
         self.foreign: list[str] = []
         page.set_default_timeout(WAIT_MS)
@@ -41,26 +41,27 @@ class Watched:
         for scheme in ("dark", "light"):
             self.page.emulate_media(color_scheme=scheme)
             assert violations(self.page) == [], scheme
-        IMAGES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=IMAGES / f"page-{name}.png", full_page=name not in ("series", "result", "skipped"))
+        self.page.screenshot(
+            path=self.shots / f"page-{name}.png", full_page=name not in ("series", "result", "skipped")
+        )
 
 
 @contextmanager
-def browser(node: LiveNode) -> Iterator[Watched]:
+def browser(node: LiveNode, shots: Path) -> Iterator[Watched]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
         context = chromium.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
-        yield Watched(context.new_page(), node.address)
+        yield Watched(context.new_page(), node.address, shots)
         chromium.close()
 
 
 @pytest.mark.real("chromium")
 @pytest.mark.timeout(1200)
-def test_a_person_sees_it_all(tmp_path: Path) -> None:
+def test_a_person_sees_it_all(tmp_path: Path, shots: Path) -> None:
     """States appear by themselves, the verdict is readable, a dead letter is retried and arrives, nothing is amiss."""
-    with live_node(tmp_path) as node, browser(node) as watched:
+    with live_node(tmp_path) as node, browser(node, shots) as watched:
         page = watched.page
         page.goto(f"{node.address}/")
         page.evaluate("window.neverReloaded = true")
