@@ -51,6 +51,14 @@ class Spine:
         The upper of two vertebrae with pedicle screws.
     gap
         The vertebra whose laminae and spinous process were removed.
+    ribs
+        Whether thoracic vertebrae carry ribs.
+    stenosis
+        A vertebra and the share of the canal's depth that the disc below it takes; may be given several times.
+    osteophytes
+        Spurs at the rims of the bodies: 0 none, 1 many, 2 at most.
+    size
+        How large the spine is, 1 being ordinary.
     crop
         Share of the levels that the field of view cuts off at the head and at the tail.
     """
@@ -69,6 +77,10 @@ class Spine:
     haemangioma: tuple[str, ...] = ()
     metal: str | None = None
     gap: str | None = None
+    ribs: bool = True
+    stenosis: tuple[Pair, ...] = ()
+    osteophytes: float = 0.0
+    size: float = 1.0
     crop: tuple[float, float] = (0.0, 0.0)
 
 
@@ -104,9 +116,17 @@ class Scan:
     family
         Contrast: TSE, FS, STIR or SPACE.
     vendor
-        Whose headers are imitated: siemens, philips, ge.
+        Whose headers are imitated: siemens, philips, ge, canon.
     tesla
-        Field strength.
+        Field strength; twice the field has half the noise.
+    noise
+        How many times the ordinary noise.
+    bias
+        Strength of the smooth bias field; by default that of the contrast (0.15).
+    ghost
+        Strength of ghosts along the phase direction, say 0.1.
+    motion
+        Strength of movement: most slices are mixed with themselves, shifted by twice as many rows; say 1.5.
     """
 
     slices: int = 20
@@ -123,6 +143,10 @@ class Scan:
     family: Literal["TSE", "FS", "STIR", "SPACE"] = "TSE"
     vendor: str = "siemens"
     tesla: float = 1.5
+    noise: float = 1.0
+    bias: float | None = None
+    ghost: float = 0.0
+    motion: float = 0.0
 
 
 def phantom(

@@ -58,8 +58,11 @@ class StudyRequest:
     noise: float = 1.0
     ghost: float = 0.0
     motion: float = 0.0
+    bias: float | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if min(self.noise, self.ghost, self.motion, self.bias or 0.0) < 0 or self.tesla <= 0:
+            raise ValueError("noise, bias, ghost and motion are 0 or more, and the field strength is above 0")
         if self.slices < 1 or self.pixel <= 0 or self.slice_spacing <= 0:
             raise ValueError(
                 f"{self.slices} slices at {self.slice_spacing} mm of {self.pixel} mm pixels make no series"
@@ -79,7 +82,8 @@ class StudyRequest:
     @property
     def uid(self) -> str:
         """What all UIDs of the study follow from: every field."""
-        return uid("phantom study", repr(self))
+        bias = () if self.bias is None else (f"bias {self.bias}",)
+        return uid("phantom study", repr(self), *bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +140,9 @@ class _Study:
 
     def contrast(self, protocol: Protocol) -> Contrast:
         given, r = protocol.contrast, self.request
-        noise = given.noise * r.noise * (1.5 / r.tesla)
-        return replace(given, noise=noise, ghost=max(given.ghost, r.ghost), motion=max(given.motion, r.motion))
+        noise, bias = given.noise * r.noise * (1.5 / r.tesla), given.bias if r.bias is None else r.bias
+        ghost, motion = max(given.ghost, r.ghost), max(given.motion, r.motion)
+        return replace(given, noise=noise, bias=bias, ghost=ghost, motion=motion)
 
     def rng(self, *parts: int) -> np.random.Generator:
         return np.random.default_rng([self.request.seed, 97, *parts])
