@@ -81,7 +81,7 @@ def _looked(report: Report, engine: SmallFovEngine, settings: SmallFovSettings, 
     if seen.fit is None:
         raise ValueError("names were asked for, and the labeller gave none")
     notes = tuple(f"the second labeller: {note}" for note in seen.notes)
-    return _Second(instance_ids(seen), levels(seen.fit), notes)
+    return _Second(instance_ids(seen), levels(seen), notes)
 
 
 def _anchors(report: Report) -> tuple[Vote, ...]:

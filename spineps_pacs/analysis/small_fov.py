@@ -9,23 +9,27 @@ The 49 ids count from the head: vertebra k has 2k-1, the disc below it 2k (C2 is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spineps_pacs.analysis.levels import anomalies
 from spineps_pacs.analysis.pieces import Labels, ids
-from spineps_pacs.analysis.small_fov_fit import NAMES, SACRUM, Fit, Positions, fit, votes
+from spineps_pacs.analysis.small_fov_fit import NAMES, SACRUM, Fit, fit, votes
 from spineps_pacs.analysis.small_fov_input import PIXEL_MM, Prepared, prepare
 from spineps_pacs.analysis.small_fov_split import DISC, VERTEBRA, disc_places, discs, main_piece, vertebrae
-from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_ID, DISC_OFFSET, LEVEL_IDS, SACRUM_ID, disc_name
+from spineps_pacs.analysis.small_fov_unusual import T13, Unusual, level_of, unusual
+from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_ID, DISC_OFFSET, LEVEL_IDS, SACRUM_ID, VERTEBRAE, disc_name
 from spineps_pacs.domain.errors import ModelError, Unusable
 from spineps_pacs.domain.masks import LevelChoice, LevelMethod, Levels
 from spineps_pacs.domain.ports import SmallFovEngine, Watch, unwatched
 from spineps_pacs.domain.volume import Geometry, Volume
 
 LUMBAR_5, LUMBAR_6 = NAMES.index("L5") + 1, NAMES.index("L6") + 1
+RARE = frozenset({LEVEL_IDS["T13"], LEVEL_IDS["L6"]})
+HALF = 0.5
+"""Vertebrae that eleven or thirteen thoracic ones must explain better to be told of."""
 WITHOUT_L6 = SACRUM - 1
 """A naming network with this many names is taken to have none for L6: its last is S1. Not established upstream."""
 
@@ -51,7 +55,8 @@ class Drawn:
 class Labelled:
     """Masks on one grid: classes (0, 1 vertebra, 2 disc), the 49 ids, what each id present is called, and the fit.
 
-    `fit` is None, and `instances` empty, where only the semantic mask was wanted.
+    `fit` is None, and `instances` empty, where only the semantic mask was wanted. `unusual` is what speaks for eleven
+    or thirteen thoracic vertebrae, for which the 49 ids have no names.
     """
 
     semantic: NDArray[np.uint8]
@@ -59,6 +64,7 @@ class Labelled:
     names: dict[int, str]
     fit: Fit | None
     notes: tuple[str, ...]
+    unusual: Unusual | None = None
 
 
 def label_array(
@@ -94,7 +100,7 @@ def on_source(prepared: Prepared, labelled: Labelled) -> Labelled:
     instances = prepared.on_source(labelled.instances)
     kept = set(ids(instances))
     names = {n: name for n, name in labelled.names.items() if n in kept}
-    return Labelled(prepared.on_source(labelled.semantic), instances, names, labelled.fit, labelled.notes)
+    return replace(labelled, semantic=prepared.on_source(labelled.semantic), instances=instances, names=names)
 
 
 def draw(volume: Volume, engine: SmallFovEngine, settings: SmallFovSettings, watch: Watch = unwatched) -> Drawn:
@@ -133,12 +139,14 @@ def named(classes: Labels, said: Labels, notes: tuple[str, ...] = ()) -> Labelle
     count = int(bones.max(initial=0))
     if not count:
         raise Unusable("the segmentation network found discs, but no vertebra")
-    found = fit(votes(bones, np.where(classes == VERTEBRA, said, 0), count))
+    table_of_votes = votes(bones, np.where(classes == VERTEBRA, said, 0), count)
+    found = fit(table_of_votes)
+    odd = unusual(table_of_votes, found.positions)
     table = np.array([0, *(2 * at - 1 for at in found.positions)], dtype=np.uint8)
     below = np.array([0, 2 * found.positions[0] - 2, *(2 * at for at in found.positions)], dtype=np.uint8)
     below[below >= 2 * SACRUM] = 0
     instances = table[bones] + below[disc_places(main, bones)]
-    return Labelled(main, instances, names_of(ids(instances)), found, notes + doubts(found))
+    return Labelled(main, instances, names_of(ids(instances)), found, notes + doubts(found, odd), odd)
 
 
 def names_of(present: Sequence[int]) -> dict[int, str]:
@@ -154,9 +162,12 @@ def _disc(above: int, present: Sequence[int]) -> str:
     return disc_name(NAMES[above - 1], NAMES[follows - 1])
 
 
-def doubts(found: Fit) -> tuple[str, ...]:
+def doubts(found: Fit, odd: Unusual | None = None) -> tuple[str, ...]:
     """What is weak about a fit, a sentence each."""
     told = []
+    if odd is not None and odd.gain >= HALF:
+        many = 13 if T13 in odd.positions else 11
+        told.append(f"{many} thoracic vertebrae would explain {odd.gain:.1f} vertebrae that are named otherwise")
     if len(found.positions) == 1:
         told.append("one vertebra is in view: its name rests on its looks alone")
     told += [f"the naming network saw two names within {NAMES[at - 1]}: a disc may be missed" for at in found.doubled]
@@ -178,23 +189,32 @@ def instance_ids(labelled: Labelled) -> NDArray[np.uint16]:
     A disc above the first vertebra belongs to none that is there, and is left out.
     """
     table = np.zeros(2 * SACRUM, dtype=np.uint16)
-    for at, name in enumerate(NAMES, start=1):
-        table[2 * at - 1] = LEVEL_IDS[name]
-        if labelled.fit is not None and at in labelled.fit.positions and at < SACRUM:
-            table[2 * at] = DISC_OFFSET + LEVEL_IDS[name]
+    called = given(labelled)
+    for at, level in zip(labelled.fit.positions if labelled.fit else (), called, strict=True):
+        table[2 * at - 1] = level
+        if level != SACRUM_ID:
+            table[2 * at] = DISC_OFFSET + level
     return np.asarray(table[labelled.instances])
 
 
-def levels(found: Fit) -> Levels:
+def given(labelled: Labelled) -> tuple[int, ...]:
+    """The levels of the vertebrae from the top: of the fit, or of eleven or thirteen thoracic ones where believed."""
+    if labelled.fit is None:
+        return ()
+    odd = labelled.unusual
+    return tuple(level_of(at) for at in (odd.positions if odd and odd.believed else labelled.fit.positions))
+
+
+def levels(labelled: Labelled) -> Levels:
     """The names as the report holds them; the sacrum needs none."""
-    given = tuple(LEVEL_IDS[NAMES[at - 1]] for at in found.positions if at != SACRUM)
+    if labelled.fit is None:
+        raise ValueError("vertebrae without a fit have no names")
+    found, called = labelled.fit, given(labelled)
+    bones = tuple(level for level in called if level != SACRUM_ID)
     choices = tuple(
-        LevelChoice(level, n, level, round(found.confidence, 6), ("L6",) if level == LEVEL_IDS["L6"] else ())
-        for n, level in enumerate(given, start=1)
+        LevelChoice(level, n, level, round(found.confidence, 6), (VERTEBRAE[level].name,) if level in RARE else ())
+        for n, level in enumerate(bones, start=1)
     )
-    unusual = anomalies(given, sacrum_follows=_on_sacrum(found.positions))
-    return Levels(LevelMethod.MODEL, choices, round(found.margin, 6), unusual, "; ".join(doubts(found)))
-
-
-def _on_sacrum(given: Positions) -> bool:
-    return given[-1] == SACRUM
+    odd = anomalies(bones, sacrum_follows=called[-1] == SACRUM_ID)
+    said = "; ".join(doubts(found, labelled.unusual))
+    return Levels(LevelMethod.MODEL, choices, round(found.margin, 6), odd, said)

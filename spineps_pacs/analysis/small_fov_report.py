@@ -51,7 +51,7 @@ def small_fov_report(
     labelled = on_source(drawn.prepared, found)
     kinds = SemanticMask(structure_ids(labelled), volume.geometry)
     instances = InstanceMask(instance_ids(labelled), volume.geometry)
-    names = levels(labelled.fit) if labelled.fit else _nameless(failed)
+    names = levels(labelled) if labelled.fit else _nameless(failed)
     used = (_used(engine.info),)
     return Report(
         volume=replace(volume, notes=(*volume.notes, *labelled.notes)),

@@ -51,7 +51,7 @@ def test_lumbar_variants(lumbar: int, last: str) -> None:
     made = column(run("T10", "S1", lumbar=lumbar))
     found = named(made.classes, made.said)
     assert set(found.names.values()) >= {"S1", last, f"{last}-S1", "T12-L1"}
-    flags = levels(found.fit).flags if found.fit else ()
+    flags = levels(found).flags if found.fit else ()
     assert flags == {4: ("L5 absent",), 5: (), 6: ("L6 present",)}[lumbar]
 
 
