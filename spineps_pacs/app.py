@@ -15,14 +15,15 @@ import structlog
 from spineps_pacs import logs, settings
 from spineps_pacs.delivery.rules import Routing
 from spineps_pacs.domain.errors import SettingsError
+from spineps_pacs.domain.job import Job
 from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.intake.commitment import CallBack, Commitment
 from spineps_pacs.intake.dimse import DicomPort, Limits, Port
 from spineps_pacs.intake.gate import Caller, GuestList, tls_context
-from spineps_pacs.intake.reception import Desk, Patience, Reception
+from spineps_pacs.intake.reception import Desk, Patience, Reception, job_id
 from spineps_pacs.intake.serving import Serving
 from spineps_pacs.outlets import confirmation, destination, rule, web_peer
-from spineps_pacs.producing import judge, produce, recipe
+from spineps_pacs.producing import judge, produce, recipe, with_models
 from spineps_pacs.settings import Live, Settings, secret
 from spineps_pacs.storage.datasets import DatasetFolder
 from spineps_pacs.storage.marks import Marks
@@ -82,9 +83,13 @@ def shared(current: Settings) -> Shared:
     return Shared(folder, salt, inbox, outbox, Marks(folder / "marks"), records, database, store)
 
 
-def chain(common: Shared) -> DbosChain:
-    """Enqueues, cancels and starts anew, from any process."""
-    return DbosChain(common.store, common.records)
+def chain(common: Shared, current: Settings) -> DbosChain:
+    """Enqueues, cancels and starts anew, from any process; a job's name holds the models and settings of today."""
+
+    def name(job: Job) -> str:
+        return job_id(job.series_uid, job.fingerprint, recipe(with_models(current, job.models)))
+
+    return DbosChain(common.store, common.records, name)
 
 
 def database_url(current: Settings) -> str:
@@ -117,7 +122,7 @@ def has_room(common: Shared, live: Live) -> Callable[[], bool]:
 def front(live: Live) -> Half:
     """The receiving half: light, needs no torch. Started, it hears and makes jobs."""
     common, now, half = shared(live()), live().dicom, Half()
-    queue = chain(common)
+    queue = chain(common, live())
     half.add(lambda: None, queue.close)
     desk = Desk(common.inbox, common.notes, common.records, queue)
     door = Reception(desk, recipe(live()), common.salt, lambda: patience(live()))
@@ -207,7 +212,7 @@ def back(live: Live, slot: int) -> Half:
     common, now, half = shared(live()), live().queue, Half()
     executor = Executor(f"{host_name(live())}:{slot}", common.folder / "locks")
     half.add(lambda: None, executor.release)
-    queue = chain(common)
+    queue = chain(common, live())
     half.add(lambda: None, queue.close)
     leases = Leases(common.database)
     stages = Stages(parts(live, common), work_patience(live()), told)
@@ -240,7 +245,7 @@ def parts(live: Live, common: Shared) -> Parts:
         outbox=common.outbox,
         records=common.records,
         judge=judge(live),
-        produce=produce(live, common.records),
+        produce=produce(live, common.records, common.outbox),
         rules=Routing([rule(d) for d in now.destination]),
         destinations={d.name: destination(d, now) for d in now.destination},
         confirmations={name: asks for name, asks in asked.items() if asks is not None},

@@ -20,7 +20,7 @@ from spineps_pacs.app import Shared
 from spineps_pacs.domain.errors import SettingsError, SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.domain.report import Report
-from spineps_pacs.domain.series import Series, fingerprint
+from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.settings import Live
 from spineps_pacs.storage.overview import Asked, Overview
 from spineps_pacs.storage.records import SqlRecords
@@ -36,12 +36,10 @@ WAITS_LONG_S, REMEMBERED_S = 4 * 3600.0, 26 * 7 * 86400.0
 GPU_QUESTION = ("nvidia-smi", "--query-gpu=name,memory.used,memory.total,utilization.gpu", "--format=csv,noheader")
 
 
-def keep_pages(folder: Path, records: SqlRecords, report: Report, series: Series) -> None:
+def keep_pages(folder: Path, job: Job, report: Report) -> None:
     """Writes what the result page shows, and the line that drift remembers; no fault in it holds a result up."""
     try:
-        job = _analysed_now(records, series)
-        if job is not None:
-            _keep(folder, job, report)
+        _keep(folder, job, report)
     except Exception as error:  # noqa: BLE001  results matter more than their pictures; the log tells
         app.trouble("pages", error)
 
@@ -57,11 +55,6 @@ def _keep(folder: Path, job: Job, report: Report) -> None:
     names[PICTURES] = json.dumps(pictures).encode()
     _write(folder / PAGES, job.id, names)
     drift.remember(folder / DRIFT, drift.line(job.id, job.source, job.created, plain))
-
-
-def _analysed_now(records: SqlRecords, series: Series) -> Job | None:
-    same = [job for job in records.find(series_uid=series.series_uid) if job.fingerprint == series.fingerprint]
-    return next((job for job in same if job.state is State.ANALYSING), None)
 
 
 def _write(root: Path, job_id: str, names: Mapping[str, bytes]) -> None:
@@ -253,12 +246,12 @@ class NodeBoard:
         """Stops it."""
         self._queue.cancel(job_id)
 
-    def rerun(self, job_id: str) -> None:
-        """Starts it anew, unless it is on its way."""
+    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> None:
+        """Starts it anew, unless it is on its way; with other models, by name, another job takes its place."""
         job = self._common.records.known(job_id)
         if job is not None and job.state in ON_THE_WAY:
             raise Unusable(f"it is {job.state}; cancel it first")
-        self._queue.rerun(job_id)
+        self._queue.rerun(job_id, models)
 
     def _patient(self, job: Job) -> str:
         """Name and id out of the images, where the site shows them."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from spineps_pacs import settings
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.job import Verdict
-from spineps_pacs.domain.ports import Engines, Phases, Produce, Result
+from spineps_pacs.domain.ports import Datasets, Engines, Phases, Produce, Result
 from spineps_pacs.domain.series import Series
 from spineps_pacs.intake.limits import from_table
+from spineps_pacs.lineage import analysed_now, predecessors
 from spineps_pacs.settings import Live, Settings
 from spineps_pacs.storage.records import SqlRecords
 
@@ -32,10 +34,19 @@ def recipe(current: Settings) -> str:
         "files": [],
     }
     if current.models.folder is not None and current.models.folder.is_dir():
-        from spineps_pacs.engines.weights import checksums
+        from spineps_pacs.engines.weights import files_of
 
-        parts["files"] = sorted(checksums(current.models.folder).items())
+        stamps = tuple((path, path.stat().st_mtime_ns) for path in files_of(current.models.folder))
+        parts["files"] = _digests(current.models.folder, stamps)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=4)
+def _digests(folder: Path, stamps: tuple[tuple[Path, int], ...]) -> list[tuple[str, str]]:
+    """Name and SHA-256 of each model file; read once, as long as the files stay as they are."""
+    from spineps_pacs.engines.weights import checksums
+
+    return sorted(checksums(folder, [path for path, _ in stamps]).items())
 
 
 def judge(live: Live) -> Callable[[Series, str], Verdict]:
@@ -96,9 +107,12 @@ def _engine_options(wanted: settings.Models) -> EngineOptions:
     )
 
 
-def produce(live: Live, records: SqlRecords) -> Produce:
-    """Analysis and encoding as one function; the networks are loaded when the first series comes."""
-    loaded: list[Engines] = []
+def produce(live: Live, records: SqlRecords, outbox: Datasets) -> Produce:
+    """Analysis and encoding as one function; networks are loaded when the first series comes that wants them.
+
+    What is part of a job's name is as it was when the process started: models, and what is written.
+    """
+    started, loaded = live(), _Loaded()
 
     def produced(series: Series, phases: Phases) -> list[Result]:
         from spineps_pacs.analysis.pipeline import analyse
@@ -107,19 +121,57 @@ def produce(live: Live, records: SqlRecords) -> Produce:
         from spineps_pacs.encode.results import encode
         from spineps_pacs.encode.verify import verify_all
 
-        if not loaded:
+        job = analysed_now(records, series)
+        current = with_models(started, job.models)
+        if not loaded.holds(current.models):
             phases("load", 0, 1)
-            loaded.append(load_engines(live().models))
-        report = analyse(series, loaded[0], analysis_settings(live()), of_the_whole(phases), time.monotonic)
+        report = analyse(
+            series, loaded.engines(current.models), analysis_settings(current), of_the_whole(phases), time.monotonic
+        )
         phases("encode", 99, 100)
-        options = encode_options(live())
-        origin = Origin(first_seen(records, series), recipe(live()))
+        options = encode_options(current)
+        origin = Origin(first_seen(records, series), recipe(current), predecessors(records, outbox, job))
         results = encode(report, series, identify(report, series, options, origin), options)
         verify_all(results, report, series)
-        keep_pages(live().node.data_folder, records, report, series)
+        keep_pages(current.node.data_folder, job, report)
         return list(results)
 
     return produced
+
+
+class _Loaded:
+    """The networks that are in memory: those of the node, and the last others that a job asked for."""
+
+    def __init__(self) -> None:
+        self._sets: dict[settings.Models, Engines] = {}
+
+    def holds(self, wanted: settings.Models) -> bool:
+        return wanted in self._sets
+
+    def engines(self, wanted: settings.Models) -> Engines:
+        if wanted not in self._sets:
+            while len(self._sets) > 1:  # the first set is the one most often asked for
+                self._sets.popitem()
+            self._sets[wanted] = load_engines(wanted)
+        return self._sets[wanted]
+
+
+def with_models(current: Settings, names: Sequence[str]) -> Settings:
+    """The settings with these models in the place of the node's own of the same kind."""
+    if not names:
+        return current
+    from spineps_pacs.engines import weights
+
+    root = current.models.folder or weights.embedded_folder()
+    if root is None:
+        raise ModelError("models.folder names no folder, and this package holds no embedded model")
+    chosen = {}
+    for name in names:
+        found = [m for m in weights.find_models(root)[0] if weights.answers(m.name, name.lower())]
+        if len(found) != 1:
+            raise ModelError(f"{len(found) or 'no'} models are called {name!r}; `spineps-pacs models list` names them")
+        chosen[found[0].kind] = found[0].name
+    return current.model_copy(update={"models": current.models.model_copy(update=chosen)})
 
 
 def of_the_whole(phases: Phases) -> Phases:

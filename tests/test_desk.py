@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ class TwinChain:
     def resend(self, job_id: str, destination: str) -> None:
         self.done.append(("resend", job_id, destination))
 
-    def rerun(self, job_id: str) -> None:
-        self.done.append(("rerun", job_id))
+    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> None:
+        self.done.append(("rerun", job_id, *(models or ())))
 
     def cancel(self, job_id: str) -> None:
         self.done.append(("cancel", job_id))

@@ -202,6 +202,9 @@ class DictRecords:
     def link(self, job_id: str, patient: str) -> None:
         self._rows[job_id].patient = patient
 
+    def patient(self, job_id: str) -> str:
+        return self._rows[job_id].patient
+
     def due(self, before: float, limit: int = 100) -> Sequence[Job]:
         old = [
             r.job for r in self._rows.values() if not r.erased and r.job.changed < before and r.job.state in ERASABLE
@@ -252,7 +255,7 @@ class StraightChain:
             self._records.move(job_id, self._records.turn(job_id), State.CANCELLED, "cancelled by a person")
         self.queue = deque(work for work in self.queue if work.job_id != job_id)
 
-    def rerun(self, job_id: str) -> str:
+    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> str:
         job = self._records.known(job_id)
         if job is None or self._records.erased(job_id):
             raise Unusable("no such job, or its data was erased")

@@ -98,15 +98,21 @@ def rerun(
     *,
     since: Day = "",
     until: Day = "",
+    model: Annotated[tuple[str, ...], Parameter(help="Models in the place of the node's own of their kind.")] = (),
+    own_models: Annotated[bool, Parameter(help="The node's own models again.", negative="")] = False,
 ) -> int:
-    """Analyse one job anew, or all that arrived in a span of time and whose images are still kept."""
+    """Analyse one job anew, or all that arrived in a span of time and whose images are still kept.
+
+    With other models, or when the node's own have changed, a new job takes the place of the old one, and its report
+    names the old one's as its predecessor.
+    """
     if (job is None) == (not since):
         raise SettingsError("name one job, or a span of time with --since and --until")
     with _node(config) as (common, chain):
         found = [_known(common, job)] if job else common.records.between(_moment(since), _moment(until or "9999-01-01"))
-        again = [one for one in found if one.ended or one.state is State.DELIVERED]
+        again = [one for one in found if (one.ended or one.state is State.DELIVERED) and (job or _present(one))]
         for one in again:
-            _rerun(chain, one)
+            _rerun(chain, one, () if own_models else model or None)
     return 0
 
 
@@ -137,7 +143,7 @@ def _node(config: Path | None) -> Iterator[tuple[Shared, DbosChain]]:
     if not current.node.data_folder.is_dir():
         raise SettingsError(f"no node has run with the data folder {current.node.data_folder}")
     common = shared(current)
-    queue = chain(common)
+    queue = chain(common, current)
     try:
         yield common, queue
     finally:
@@ -152,11 +158,16 @@ def _known(common: Shared, job_id: str) -> Job:
     return found
 
 
-def _rerun(chain: DbosChain, job: Job) -> None:
+def _rerun(chain: DbosChain, job: Job, models: tuple[str, ...] | None) -> None:
     try:
-        print(chain.rerun(job.id))
+        print(chain.rerun(job.id, models))
     except Unusable as reason:
         print(f"{job.id}: {reason}")
+
+
+def _present(job: Job) -> bool:
+    """False for what another job has taken the place of: in a span of time, that one is analysed."""
+    return job.state is not State.SUPERSEDED
 
 
 def _plain(job: Job) -> dict[str, Any]:

@@ -77,7 +77,8 @@ class Sending:
 class Job:
     """One series and one set of its instances. Nothing here identifies a patient.
 
-    `id` derives from series UID, fingerprint, models and settings digest. Times are seconds since the epoch.
+    `id` derives from series UID, fingerprint, models and settings digest. Times are seconds since the epoch. `models`
+    names those that take the place of the node's own.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Job:
     verdict: Verdict | None = None
     sendings: tuple[Sending, ...] = ()
     results: tuple[str, ...] = field(default=())
+    models: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:

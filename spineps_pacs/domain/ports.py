@@ -228,6 +228,8 @@ class Records(Protocol):
         """Ties a job to the salted hash of its patient, which priors share."""
         ...
 
+    def patient(self, job_id: str) -> str: ...
+
     def due(self, before: float, limit: int = 100) -> Sequence[Job]:
         """Jobs at their end since before that time, whose data is still kept."""
         ...
@@ -248,8 +250,8 @@ class Chain(Protocol):
 
     def cancel(self, job_id: str) -> None: ...
 
-    def rerun(self, job_id: str) -> str:
-        """Starts the job anew under a fresh turn; gives the id of the work."""
+    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> str:
+        """Starts the job anew, with other models where they are named; gives the id of the work."""
         ...
 
     def resend(self, job_id: str, destination: str) -> str:

@@ -197,6 +197,11 @@ class SqlRecords:
         """Ties the job to the salted hash of its patient."""
         self._write(lambda c: c.execute(JOBS.update().where(JOBS.c.id == job_id).values(patient=patient)))
 
+    def patient(self, job_id: str) -> str:
+        """The salted hash of the job's patient; "" where none is known."""
+        query = sa.select(JOBS.c.patient).where(JOBS.c.id == job_id)
+        return str(self._read(lambda c: c.execute(query).scalar()) or "")
+
     def due(self, before: float, limit: int = 100) -> Sequence[Job]:
         """Jobs at their end since before that time, whose data is still kept."""
         old = sa.and_(JOBS.c.erased.is_(False), JOBS.c.changed < before, JOBS.c.state.in_([s.value for s in ERASABLE]))
@@ -290,7 +295,8 @@ def overall(sendings: Sequence[Sending]) -> tuple[State, str]:
 def _row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(job, name) for name in PLAIN}
     verdict = None if job.verdict is None else json.dumps(asdict(job.verdict))
-    return row | {"state": job.state.value, "verdict": verdict, "results": json.dumps(list(job.results))}
+    lists = {"results": json.dumps(list(job.results)), "models": json.dumps(list(job.models))}
+    return row | lists | {"state": job.state.value, "verdict": verdict}
 
 
 def _job(row: Any, sendings: dict[str, list[Sending]]) -> Job:
@@ -301,6 +307,7 @@ def _job(row: Any, sendings: dict[str, list[Sending]]) -> Job:
         verdict=_verdict(row.verdict),
         sendings=tuple(sendings.get(row.id, ())),
         results=tuple(json.loads(row.results)),
+        models=tuple(json.loads(row.models)),
     )
 
 

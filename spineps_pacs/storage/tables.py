@@ -7,8 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from spineps_pacs.domain.errors import SettingsError
+
 METADATA = sa.MetaData()
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 JOBS = sa.Table(
     "jobs",
@@ -31,6 +33,7 @@ JOBS = sa.Table(
     sa.Column("turn", sa.Integer, nullable=False, server_default="0"),
     sa.Column("patient", sa.String(64), nullable=False, server_default="", index=True),
     sa.Column("erased", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("models", sa.Text, nullable=False, server_default="[]"),
 )
 
 SENDINGS = sa.Table(
@@ -63,6 +66,9 @@ EVENTS = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
 )
 
+STEPS = {2: "ALTER TABLE jobs ADD COLUMN models TEXT NOT NULL DEFAULT '[]'"}
+"""What makes of the tables of the version before those of this one; a column has a default, so that both can write."""
+
 VERSION = sa.Table("records_version", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 
 
@@ -72,7 +78,7 @@ def sqlite_url(file: Path) -> str:
 
 
 def open_database(url: str) -> sa.Engine:
-    """The database, with our tables in it; one that a newer release made is refused by its version."""
+    """The database, with our tables in it, brought up to date; one that a newer release made is refused."""
     engine = _sqlite(url) if url.startswith("sqlite") else _postgres(url)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -83,8 +89,16 @@ def open_database(url: str) -> sa.Engine:
         if found is None:
             connection.execute(VERSION.insert().values(version=SCHEMA_VERSION))
         elif found > SCHEMA_VERSION:
-            raise RuntimeError(f"the records were made by a newer release (version {found}, we read {SCHEMA_VERSION})")
+            raise SettingsError(f"a newer release made the records (version {found}, this one reads {SCHEMA_VERSION})")
+        else:
+            _bring_up_to_date(connection, int(found))
     return engine
+
+
+def _bring_up_to_date(connection: sa.Connection, found: int) -> None:
+    for version in range(found + 1, SCHEMA_VERSION + 1):
+        connection.execute(sa.text(STEPS[version]))
+        connection.execute(VERSION.insert().values(version=version))
 
 
 def _postgres(url: str) -> sa.Engine:

@@ -68,11 +68,16 @@ class Store:
 
 
 class DbosChain:
-    """`Chain` over the engine, for everybody who enqueues, cancels or starts anew."""
+    """`Chain` over the engine, for everybody who enqueues, cancels or starts anew.
 
-    def __init__(self, store: Store, records: Records) -> None:
+    `name` gives the id that a job has with the models and settings of today; without it a job keeps its own.
+    """
+
+    def __init__(self, store: Store, records: Records, name: Callable[[Job], str] = lambda job: job.id) -> None:
+        self.store = store
         self._client = store.client()
         self._records = records
+        self._name = name
 
     def close(self) -> None:
         """Ends the connection."""
@@ -98,13 +103,19 @@ class DbosChain:
         if waiting:
             self._client.cancel_workflows([row.workflow_id for row in waiting])
 
-    def rerun(self, job_id: str) -> str:
-        """Starts the job anew: from selection where no verdict is known, else from analysis."""
+    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> str:
+        """Starts the job anew: from selection where no verdict is known, else from analysis.
+
+        With other models, by name, or when the node's own have changed, a new job takes its place; () names the node's.
+        """
         job = self._kept(job_id)
         state = State.ARRIVING if job.verdict is None else State.WAITING
-        turn = self._records.again(job_id, state, "started anew")
+        wanted = replace(job, models=job.models if models is None else tuple(models))
+        wanted = replace(wanted, id=self._name(wanted), state=state)
+        same = wanted.id == job.id
+        turn = self._records.again(job_id, state, "started anew") if same else self._succeed(job, wanted)
         stage = SELECT if state is State.ARRIVING else ANALYSE
-        return self.put(Work(stage, job_id, turn, priority=job.priority))
+        return self.put(Work(stage, wanted.id, turn, priority=job.priority))
 
     def resend(self, job_id: str, destination: str) -> str:
         """Starts a delivery anew, and with it those of the job that are not done."""
@@ -161,6 +172,17 @@ class DbosChain:
         if old:
             self._client.delete_workflows([row.workflow_id for row in old])
         return len(old)
+
+    def _succeed(self, job: Job, wanted: Job) -> int:
+        """A job of other models takes the place of this one, which keeps what it sent; gives the new one's turn."""
+        fresh = replace(wanted, reason="", attempts=0, created=0.0, changed=0.0, phase="", progress=0.0)
+        if not self._records.add(replace(fresh, sendings=(), results=())):
+            self._records.again(wanted.id, wanted.state, "started anew")
+        self._records.link(wanted.id, self._records.patient(job.id))
+        turn = self._records.again(job.id, job.state, "other models take over")
+        self._records.move(job.id, turn, State.SUPERSEDED, f"analysed with other models: see job {wanted.id}")
+        self.cancel(job.id)
+        return self._records.turn(wanted.id)
 
     def _live(self, job_id: str) -> bool:
         prefix = f"{job_id}:"

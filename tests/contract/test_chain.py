@@ -153,6 +153,27 @@ def test_rerun_begins_a_new_turn(bench: Bench, verdict: Verdict | None, state: S
     assert bench.done(1) == [work]
 
 
+def test_other_models_make_another_job(engine: Bench) -> None:
+    """It takes the place of the old one, which keeps what it sent; the old models again bring the first job back."""
+    assert isinstance(engine.chain, DbosChain)
+    chain = DbosChain(engine.chain.store, engine.records, lambda job: "-".join(["j", *job.models]))
+    sent = (Sending("pacs", State.CONFIRMED),)
+    engine.add("j", State.CONFIRMED, verdict=TAKEN, sendings=sent, results=("report.x.dcm",), source="MR1")
+    engine.records.link("j", "patient")
+    assert chain.rerun("j", ["next"]) == Work(ANALYSE, "j-next", 0).id
+    old, new = engine.records.known("j"), engine.records.known("j-next")
+    assert old is not None
+    assert (old.state, old.sendings, old.results) == (State.SUPERSEDED, sent, ("report.x.dcm",))
+    assert old.reason == "analysed with other models: see job j-next"
+    assert new is not None
+    assert (new.state, new.models, new.sendings, new.results) == (State.WAITING, ("next",), (), ())
+    assert (new.source, new.verdict, engine.records.patient("j-next")) == ("MR1", TAKEN, "patient")
+    assert chain.rerun("j-next", []) == Work(ANALYSE, "j", 2).id
+    assert engine.records.known("j-next").state is State.SUPERSEDED  # type: ignore[union-attr]
+    chain.close()
+    assert engine.done(1) == [Work(ANALYSE, "j", 2).id]
+
+
 def test_what_was_erased_cannot_be_rerun(bench: Bench) -> None:
     """It says so in a sentence."""
     bench.add(state=State.SKIPPED)

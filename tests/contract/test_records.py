@@ -68,6 +68,7 @@ def test_everything_of_a_job_comes_back(records: Records) -> None:
     whole = job(
         state=State.SKIPPED, reason="not T2", priority=7, attempts=2, created=1.5, changed=2.5, phase="select",
         progress=0.25, verdict=verdict, sendings=(Sending("a", State.DELIVERED, 1, "r"),), results=("x.dcm", "y.dcm"),
+        models=("t2w",),
     )  # fmt: skip
     records.put(whole)
     assert records.known("j") == whole

@@ -127,6 +127,7 @@ class Back:
         destinations: Mapping[str, Destination],
         produce: Produce = stand_in,
         executor: str = "test:0",
+        patience: stages.Patience = QUICK,
     ) -> None:
         ground = ground if isinstance(ground, Ground) else Ground(ground)
         self.database = open_database(ground.database)
@@ -141,14 +142,14 @@ class Back:
             destinations={name: ground.wrap("destination", part) for name, part in destinations.items()},
         )
         self.faults: list[BaseException] = []
-        stages = Stages(parts, QUICK, self._log)
+        works = Stages(parts, patience, self._log)
         store = ground.store(*destinations)
         store.prepare()
         self.executor = Executor(executor, ground.data / "locks")
         self.chain = DbosChain(store, records)
         leases = Leases(self.database)
         reaper = Reaper(leases, self.chain, records, ground.lease_s)
-        self.engine = Engine(store, self.executor.name, ground.wrap("stages", stages).run)
+        self.engine = Engine(store, self.executor.name, ground.wrap("stages", works).run)
         self.engine.start()
         self.loops = [
             Loop("lease", ground.lease_s / 8, lambda: leases.beat(executor), self._fault),
