@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
 import sqlalchemy as sa
 
-from spineps_pacs import app, outlets, settings
+from spineps_pacs import app, settings
 from spineps_pacs.app import Shared
-from spineps_pacs.domain.errors import SettingsError, SpinepsPacsError, TryAgain, Unusable
+from spineps_pacs.domain.errors import SettingsError, Unusable
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.settings import Live
 from spineps_pacs.storage.overview import Asked, Overview
 from spineps_pacs.storage.records import SqlRecords
+from spineps_pacs.watching import Gpus, Peers
 from spineps_pacs.web import board as shown
 from spineps_pacs.web import drift
 from spineps_pacs.workflow.chain import DbosChain
@@ -31,9 +30,8 @@ from spineps_pacs.workflow.loops import Half, Loop
 
 PAGES, DRIFT, PICTURES = "pages", "drift", "pictures.json"
 ON_THE_WAY = (State.ARRIVING, State.WAITING, State.ANALYSING, State.ANALYSED, State.DELIVERING)
-ASK_S, ALARM_S, TIDY_S = 60.0, 30.0, 60.0
+ASK_S, GPU_S, ALARM_S, TIDY_S = 60.0, 15.0, 30.0, 60.0
 WAITS_LONG_S, REMEMBERED_S = 4 * 3600.0, 26 * 7 * 86400.0
-GPU_QUESTION = ("nvidia-smi", "--query-gpu=name,memory.used,memory.total,utilization.gpu", "--format=csv,noheader")
 
 
 def keep_pages(folder: Path, job: Job, report: Report) -> None:
@@ -78,72 +76,22 @@ def forget_pages(folder: Path, records: SqlRecords) -> list[str]:
     return [path.name for path in gone]
 
 
-class Peers:
-    """Asks every destination whether it answers, and remembers what it said."""
+@dataclass(frozen=True)
+class Watched:
+    """What is asked now and then, and what it said last."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
-        self._said: dict[str, shown.PeerFact] = {}
-
-    def step(self) -> None:
-        """Asks all of them once."""
-        for destination in self._live().destination:
-            self._said[destination.name] = replace(ask(destination, self._live()), asked=time.time())
-
-    def facts(self) -> tuple[shown.PeerFact, ...]:
-        """What each said last."""
-        unasked = {d.name: shown.PeerFact(d.name, d.kind, None, "") for d in self._live().destination}
-        return tuple(self._said.get(name, fact) for name, fact in unasked.items())
-
-
-def ask(destination: settings.Destination, current: settings.Settings) -> shown.PeerFact:
-    """C-ECHO, a look at the web interface, or at the folder."""
-    try:
-        text = _answer(destination, current)
-    except (TryAgain, SettingsError, OSError) as error:
-        return shown.PeerFact(destination.name, destination.kind, False, _sentence(error))
-    return shown.PeerFact(destination.name, destination.kind, True, text)
-
-
-def _answer(d: settings.Destination, current: settings.Settings) -> str:
-    if d.kind == "dicom":
-        from pynetdicom import build_context
-
-        with outlets.peer(d, current).association([build_context("1.2.840.10008.1.1")]) as association:
-            status = association.send_c_echo().get("Status")
-        if status != 0x0000:
-            raise TryAgain(f"C-ECHO was answered with {'nothing' if status is None else f'{status:04X}H'}")
-        return "C-ECHO answered"
-    if d.kind == "folder":
-        if d.folder is None or not d.folder.is_dir():
-            raise TryAgain("the folder does not exist")
-        return "the folder is there"
-    answer = outlets.web_peer(d).session().get(web_question(d))
-    if answer.status_code >= 500 or answer.status_code in (401, 403):
-        raise TryAgain(f"it answers {answer.status_code}")
-    return f"it answers {answer.status_code}"
-
-
-def web_question(d: settings.Destination) -> str:
-    """What every such server answers: Orthanc its system, DICOMweb a search that finds at most one study."""
-    base = d.url.rstrip("/")
-    return f"{base}/system" if d.kind == "orthanc" else f"{base}/studies?limit=1"
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, requests.RequestException):
-        return f"it cannot be reached: {type(error).__name__}"
-    return str(error) if isinstance(error, SpinepsPacsError) else type(error).__name__
+    peers: Peers
+    gpus: Gpus
 
 
 class NodeBoard:
     """`Board` over a running node."""
 
-    def __init__(self, live: Live, common: Shared, queue: DbosChain, peers: Peers) -> None:
+    def __init__(self, live: Live, common: Shared, queue: DbosChain, watched: Watched) -> None:
         self._live = live
         self._common = common
         self._queue = queue
-        self._peers = peers
+        self._watched = watched
         self._overview = Overview(common.database)
 
     def jobs(self, wanted: shown.Wanted) -> shown.Listing:
@@ -208,8 +156,9 @@ class NodeBoard:
     def health(self) -> shown.Health:
         """Disk, queue, GPU, peers, models."""
         disk = shutil.disk_usage(self._common.folder)
-        facts = (self._disk(disk.free), self._waiting(), *gpu_facts())
-        return shown.Health(facts, self._peers.facts(), self._models(), disk.free, disk.total)
+        facts = (self._disk(disk.free), self._waiting(), self._watched.gpus.fact())
+        peers, gpus = self._watched.peers.facts(), self._watched.gpus.seen()
+        return shown.Health(facts, peers, self._models(), gpus, disk.free, disk.total)
 
     def ready(self) -> bool:
         """The database answers and the disk takes more."""
@@ -253,6 +202,16 @@ class NodeBoard:
             raise Unusable(f"it is {job.state}; cancel it first")
         self._queue.rerun(job_id, models)
 
+    def choices(self) -> Mapping[str, Sequence[str]]:
+        """The models of the folder, by what they do; one that stands alone is no choice."""
+        from spineps_pacs.engines import weights
+
+        root = self._live().models.folder or weights.embedded_folder()
+        found: dict[str, list[str]] = {}
+        for model in weights.find_models(root)[0] if root is not None and root.is_dir() else ():
+            found.setdefault(model.kind, []).append(model.name)
+        return {kind: names for kind, names in found.items() if len(names) > 1}
+
     def _patient(self, job: Job) -> str:
         """Name and id out of the images, where the site shows them."""
         if not self._live().web.show_patient:
@@ -282,29 +241,16 @@ class NodeBoard:
         return tuple(shown.ModelFact(**model) for model in models)
 
 
-def gpu_facts() -> tuple[shown.Fact, ...]:
-    """One line per GPU, by the driver's own tool; nothing where there is none."""
-    if shutil.which(GPU_QUESTION[0]) is None:
-        return ()
-    try:
-        answer = subprocess.run(GPU_QUESTION, capture_output=True, text=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
-        return (shown.Fact("GPU", False, "The driver does not answer.", "Restart the host; look at its kernel log."),)
-    if answer.returncode:
-        return (shown.Fact("GPU", False, "The driver answers with an error.", "Run nvidia-smi and read what it says."),)
-    lines = [line for line in answer.stdout.splitlines() if line.strip()]
-    return tuple(shown.Fact(f"GPU {n}", True, line.strip()) for n, line in enumerate(lines))
-
-
 def join(half: Half, live: Live, common: Shared, queue: DbosChain) -> None:
     """Serves the pages from the receiving half, asks the peers, and tells of trouble."""
     from spineps_pacs.intake.serving import Serving
     from spineps_pacs.web.pages import Desk
     from spineps_pacs.web.site import site
 
-    now, peers = live().web, Peers(live)
-    board = NodeBoard(live, common, queue, peers)
-    half.loop(Loop("peers", ASK_S, peers.step, app.trouble))
+    now, watched = live().web, Watched(Peers(live), Gpus(live))
+    board = NodeBoard(live, common, queue, watched)
+    half.loop(Loop("peers", ASK_S, watched.peers.step, app.trouble))
+    half.loop(Loop("gpus", GPU_S, watched.gpus.step, app.trouble))
     half.loop(Loop("pages", TIDY_S, lambda: forget_pages(common.folder, common.records), app.trouble))
     _alarms(half, live().alerts, board)
     if now.enabled:

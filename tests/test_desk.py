@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,11 +17,13 @@ from web.board_twin import REPORT, SKIPPED, TAKEN, job
 from spineps_pacs import app, desk, logs, settings
 from spineps_pacs.domain.errors import SettingsError, Unusable
 from spineps_pacs.domain.job import Job, Sending, State
+from spineps_pacs.engines.weights import embedded_folder
 from spineps_pacs.settings import Settings
 from spineps_pacs.storage.datasets import DatasetFolder
 from spineps_pacs.storage.marks import Marks
 from spineps_pacs.storage.records import SqlRecords, _row
 from spineps_pacs.storage.tables import JOBS, open_database, sqlite_url
+from spineps_pacs.watching import Gpus, Peers
 from spineps_pacs.web import drift
 from spineps_pacs.web.board import Wanted
 from spineps_pacs.web.pages import Desk
@@ -61,7 +64,12 @@ def common(tmp_path: Path) -> Iterator[app.Shared]:
 
 def board(common: app.Shared, text: str = "") -> desk.NodeBoard:
     current = settings.parse(text, "node.toml", common.folder)
-    return desk.NodeBoard(lambda: current, common, TwinChain(), desk.Peers(lambda: current))  # type: ignore[arg-type]
+    return desk.NodeBoard(lambda: current, common, TwinChain(), watched(current))  # type: ignore[arg-type]
+
+
+def watched(current: Settings) -> desk.Watched:
+    """Peers that nobody asked yet, and a host without a GPU."""
+    return desk.Watched(Peers(lambda: current), Gpus(lambda: current, lambda: None))
 
 
 def fill(common: app.Shared, jobs: list[Job]) -> None:
@@ -117,13 +125,27 @@ def test_retry_sends_dead_letters_and_starts_the_rest_anew(common: app.Shared) -
     for one in (job("j-1", State.DEAD_LETTER, sendings=dead), job("j-2", State.FAILED), job("j-3", State.ANALYSING)):
         common.records.put(one)
     chain, current = TwinChain(), Settings()
-    pressed = desk.NodeBoard(lambda: current, common, chain, desk.Peers(lambda: current))  # type: ignore[arg-type]
+    pressed = desk.NodeBoard(lambda: current, common, chain, watched(current))  # type: ignore[arg-type]
     pressed.retry("j-1")
     pressed.retry("j-2")
     with pytest.raises(Unusable, match="cancel it first"):
         pressed.retry("j-3")
     pressed.cancel("j-3")
-    assert chain.done == [("resend", "j-1", "b"), ("rerun", "j-2"), ("cancel", "j-3")]
+    pressed.rerun("j-1", ("t2w",))
+    assert chain.done == [("resend", "j-1", "b"), ("rerun", "j-2"), ("cancel", "j-3"), ("rerun", "j-1", "t2w")]
+
+
+def test_models_are_a_choice_where_there_are_several(common: app.Shared, tmp_path: Path) -> None:
+    """Two of a kind are named; the embedded ones, a folder that is missing, and phantoms are none."""
+    embedded = embedded_folder()
+    assert embedded is not None
+    for name in ("t2w", "another"):
+        shutil.copytree(embedded / "semantic", tmp_path / "models" / name, ignore=shutil.ignore_patterns("fold_*"))
+    shutil.copytree(embedded / "instance", tmp_path / "models" / "instance")
+    text = '[models]\nfolder = "models"\n'
+    assert board(common, text).choices() == {"semantic": ["another", "t2w"]}
+    assert board(common).choices() == {}
+    assert board(common, text.replace('models"', 'nowhere"')).choices() == {}
 
 
 def test_pictures_go_with_the_data_of_their_job(common: app.Shared) -> None:
@@ -161,10 +183,10 @@ def test_health_names_disk_and_peers(common: app.Shared, tmp_path: Path) -> None
     for name in ("there", "missing"):
         text += f'[[destination]]\nname = "{name}"\nkind = "folder"\nfolder = "{name}"\n'
     current = settings.parse(text, "node.toml", tmp_path)
-    peers = desk.Peers(lambda: current)
-    shown = desk.NodeBoard(lambda: current, common, TwinChain(), peers)  # type: ignore[arg-type]
+    looked = watched(current)
+    shown = desk.NodeBoard(lambda: current, common, TwinChain(), looked)  # type: ignore[arg-type]
     assert [peer.good for peer in shown.health().peers] == [None, None]
-    peers.step()
+    looked.peers.step()
     health = shown.health()
     assert {fact.name: fact.good for fact in health.facts}["Disk"] is False
     assert [peer.good for peer in health.peers] == [True, False]

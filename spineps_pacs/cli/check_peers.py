@@ -12,9 +12,9 @@ from pynetdicom.association import Association
 
 from spineps_pacs import outlets
 from spineps_pacs.cli.check_line import Line
-from spineps_pacs.desk import web_question
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.settings import Destination, Settings
+from spineps_pacs.watching import web_question
 
 VERIFICATION = "1.2.840.10008.1.1"
 SOP_CLASSES = {

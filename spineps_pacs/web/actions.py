@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -18,21 +19,28 @@ NAMES = ("retry", "cancel", "rerun")
 MOST = 500
 
 
-def doing(board: Board, name: str) -> Callable[[str], None]:
-    """The action of a button."""
-    return {"retry": board.retry, "cancel": board.cancel, "rerun": board.rerun}[name]
+def doing(board: Board, name: str, models: Sequence[str] | None = None) -> Callable[[str], None]:
+    """The action of a button; `models` matters to a re-run only."""
+    if name == "rerun":
+        return lambda job: board.rerun(job, models)
+    return {"retry": board.retry, "cancel": board.cancel}[name]
 
 
-def do_all(board: Board, name: str, jobs: Iterable[str]) -> list[tuple[str, str]]:
+def do_all(act: Callable[[str], None], jobs: Iterable[str]) -> list[tuple[str, str]]:
     """Does it to each; gives the jobs to which it could not be done, with the reason."""
     refused = []
-    act = doing(board, name)
     for job in jobs:
         try:
             act(job)
         except SpinepsPacsError as reason:
             refused.append((job, str(reason)))
     return refused
+
+
+def chosen_models(form: FormData) -> tuple[str, ...] | None:
+    """What a page's lists of models say: names, () for the node's own; None where the page has no such list."""
+    asked = [str(name) for name in form.getlist("models")]
+    return tuple(name for name in asked if name) if asked else None
 
 
 class Actions:
@@ -49,7 +57,7 @@ class Actions:
         name, jobs = str(request.path_params["name"]), [str(job) for job in form.getlist("jobs")][:MOST]
         if name not in NAMES or not jobs:
             return PlainTextResponse("Choose at least one series, then press the button again.", 400)
-        refused = await run_in_threadpool(do_all, self._desk.board, name, jobs)
+        refused = await run_in_threadpool(do_all, doing(self._desk.board, name, chosen_models(form)), jobs)
         values: dict[str, Any] = {"name": name, "done": len(jobs) - len(refused), "refused": refused}
         if request.headers.get("hx-request"):
             return self._desk.fill(request, "done_part.html", **values)

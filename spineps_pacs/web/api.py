@@ -68,6 +68,10 @@ class Api:
         health = self._desk.board.health()
         return JSONResponse(asdict(health) | {"good": health.good})
 
+    def models(self, _request: Request) -> Response:
+        """Which models a re-run may take."""
+        return JSONResponse({kind: list(names) for kind, names in self._desk.board.choices().items()})
+
     def drift(self, _request: Request) -> Response:
         """Each scanner in each week."""
         rows = [asdict(row) | {"reasons": dict(row.reasons)} for row in self._desk.board.drift()]
@@ -77,7 +81,11 @@ class Api:
         """Retry, cancel or re-run one job."""
         if not same_person(request, self._desk.access, request.headers.get(HEADER, "")):
             return JSONResponse({"error": f"show the token as Bearer, or send {HEADER}"}, 403)
-        job, act = request.path_params["job"], doing(self._desk.board, request.path_params["name"])
+        try:
+            models = await wished_models(request)
+        except ValueError:
+            return JSONResponse({"error": 'the body is empty, or JSON as {"models": ["a name"]}'}, 400)
+        job, act = request.path_params["job"], doing(self._desk.board, request.path_params["name"], models)
         if await run_in_threadpool(self._desk.board.job, job) is None:
             return _unknown()
         try:
@@ -100,6 +108,18 @@ class Api:
         """For Prometheus."""
         content = exposition(self._desk.board, self._desk.clock)
         return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def wished_models(request: Request) -> tuple[str, ...] | None:
+    """The models that the body of a re-run names, () for the node's own; None without a body; raises ValueError."""
+    body = await request.body()
+    if request.path_params["name"] != "rerun" or not body:
+        return None
+    wish = json.loads(body)
+    names = wish["models"] if isinstance(wish, dict) and set(wish) == {"models"} else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("models is a list of names")
+    return tuple(names)
 
 
 def plain(job: Job) -> dict[str, Any]:

@@ -92,12 +92,24 @@ class ModelFact:
 
 
 @dataclass(frozen=True)
+class GpuFact:
+    """A GPU of this host: its number and name, bytes used and in all, and which part of the time it computes."""
+
+    number: str
+    name: str
+    used_bytes: float | None
+    total_bytes: float | None
+    busy: float | None
+
+
+@dataclass(frozen=True)
 class Health:
     """How the node is."""
 
     facts: tuple[Fact, ...] = ()
     peers: tuple[PeerFact, ...] = ()
     models: tuple[ModelFact, ...] = ()
+    gpus: tuple[GpuFact, ...] = ()
     free_bytes: int = 0
     total_bytes: int = 0
 
@@ -171,6 +183,10 @@ class Board(Protocol):
         """True when the database answers and the disk takes more."""
         ...
 
+    def choices(self) -> Mapping[str, Sequence[str]]:
+        """Models that a re-run may take, by what they do; what has only one model is left out."""
+        ...
+
     def drift(self) -> Sequence[DriftRow]: ...
 
     def tally(self) -> Tally: ...
@@ -181,4 +197,6 @@ class Board(Protocol):
 
     def cancel(self, job_id: str) -> None: ...
 
-    def rerun(self, job_id: str) -> None: ...
+    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> None:
+        """Analyses it anew; with these models in the place of the node's own, () for its own, None for those it had."""
+        ...

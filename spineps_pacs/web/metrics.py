@@ -28,6 +28,7 @@ class NodeNumbers(Collector):
         yield from self._queue(tally)
         yield from _work(tally)
         yield from _machine(health)
+        yield from _gpus(health)
 
     def _queue(self, tally: Tally) -> Iterator[Metric]:
         jobs = GaugeMetricFamily(f"{_P}jobs", "Series by state.", labels=["state"])
@@ -73,3 +74,18 @@ def _machine(health: Health) -> Iterator[Metric]:
     for fact in health.facts:
         well.add_metric([fact.name], float(fact.good))
     yield from (up, well)
+
+
+def _gpus(health: Health) -> Iterator[Metric]:
+    """Nothing where there is none; what a card does not tell is left out."""
+    families = {
+        "used_bytes": GaugeMetricFamily(f"{_P}gpu_memory_used_bytes", "Memory of a GPU in use.", labels=["gpu"]),
+        "total_bytes": GaugeMetricFamily(f"{_P}gpu_memory_total_bytes", "Memory of a GPU.", labels=["gpu"]),
+        "busy": GaugeMetricFamily(f"{_P}gpu_utilisation", "Part of the time in which a GPU computes.", labels=["gpu"]),
+    }
+    for gpu in health.gpus:
+        for name, family in families.items():
+            value = getattr(gpu, name)
+            if value is not None:
+                family.add_metric([gpu.number], value)
+    yield from families.values()

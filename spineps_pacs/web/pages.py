@@ -162,7 +162,8 @@ class Pages:
                 "sources": self._desk.board.sources()}  # fmt: skip
 
     def _one(self, detail: Detail) -> dict[str, Any]:
-        return {"detail": detail, "job": detail.job, "report": detail.report, "advice": words.advice(detail.job.reason)}
+        return {"detail": detail, "job": detail.job, "report": detail.report, "advice": words.advice(detail.job.reason),
+                "choices": self._desk.board.choices()}  # fmt: skip
 
     def _trouble(self) -> dict[str, Any]:
         board = self._desk.board
@@ -170,6 +171,7 @@ class Pages:
         return {
             "groups": words.grouped(job for listing in listings for job in listing.jobs),
             "total": sum(listing.total for listing in listings),
+            "choices": board.choices(),
         }
 
     def _health(self) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def _api(api: Api) -> list[Route]:
             for name in ("retry", "cancel", "rerun")
         ),
         Route("/api/health", api.health),
+        Route("/api/models", api.models),
         Route("/api/drift", api.drift),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),

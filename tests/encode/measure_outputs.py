@@ -27,11 +27,13 @@ from spineps_pacs.encode.contours import contours
 from spineps_pacs.encode.header import Sheet
 from spineps_pacs.encode.options import KINDS
 from spineps_pacs.encode.presentation import presentation
+from spineps_pacs.encode.report_groups import Written
 from spineps_pacs.encode.results import encode
 from spineps_pacs.encode.segmentation import frames_of, segmentation
 from spineps_pacs.encode.segments import level_segments, structure_segments
 from spineps_pacs.encode.side import instances_nifti, structures_nifti
 from spineps_pacs.encode.sources import sources
+from spineps_pacs.encode.structured_report import structured_report
 from spineps_pacs.encode.verify import verify_all
 from spineps_pacs.phantom.study import WHOLE, StudyRequest
 from spineps_pacs.phantom.wishes import Wishes
@@ -82,9 +84,12 @@ def main(slices: int) -> None:
         return Sheet(KINDS[kind], report, known, identity(report, series), OPTIONS)
 
     masks = {"structures": (plan[0], report.structures.labels), "levels": (plan[1], report.instances.labels)}
+    written = {}
     for kind, (segments, labels) in masks.items():
-        told(kind, lambda k=kind, s=segments, m=labels: (segmentation(sheet(k), s, m),))  # type: ignore[misc]
+        (seg,) = told(kind, lambda k=kind, s=segments, m=labels: (segmentation(sheet(k), s, m),))  # type: ignore[misc]
+        written[kind] = Written(seg.sop_class_uid, seg.sop_instance_uid, sheet(kind).series_uid, segments)
         told(f"{kind}-labelmap", lambda k=f"{kind}-labelmap", s=segments, m=labels: (segmentation(sheet(k), s, m),))  # type: ignore[misc]
+    told("report", lambda: (structured_report(sheet("report"), written["structures"], [written["levels"]]),))
     told("picture", lambda: pictures(sheet("picture")))
     told("presentation", lambda: (presentation(sheet("presentation")),))
     told("contours", lambda: (contours(sheet("contours")),))
@@ -92,7 +97,7 @@ def main(slices: int) -> None:
     sys.stdout.write(f"NIfTI: {len(sides[0]) / 1e6:.2f} and {len(sides[1]) / 1e6:.2f} MB\n")
     plain = replace(OPTIONS, pictures=False)
     objects = told("both SEGs and report", lambda: encode(report, series, identity(report, series, plain), plain))
-    sys.stdout.write(f"report: {len(objects[-1].content) / 1e6:.2f} MB; {results.notes(objects)}\n")
+    sys.stdout.write(f"notes: {results.notes(objects)}\n")
     before = time.process_time()
     verify_all(objects, report, series)
     sys.stdout.write(f"verify: {time.process_time() - before:.2f} s\n")

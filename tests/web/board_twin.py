@@ -75,6 +75,7 @@ class TwinBoard:
     folder: Path | None = None
     peer_up: bool = True
     is_ready: bool = True
+    several: bool = False
     free_bytes: int = 50_000_000_000
 
     def jobs(self, wanted: shown.Wanted) -> shown.Listing:
@@ -121,7 +122,8 @@ class TwinBoard:
         text = "C-ECHO answered" if self.peer_up else "PACS cannot be reached"
         peer = shown.PeerFact("pacs", "dicom", self.peer_up, text, NOW - 20)
         model = shown.ModelFact("semantic", "demo", "v1", "ab" * 32, True)
-        return shown.Health((disk,), (peer,), (model,), self.free_bytes, 100_000_000_000)
+        gpu = shown.GpuFact("0", "A card", 3e9, 12e9, None)
+        return shown.Health((disk,), (peer,), (model,), (gpu,), self.free_bytes, 100_000_000_000)
 
     def ready(self) -> bool:
         return self.is_ready
@@ -143,8 +145,11 @@ class TwinBoard:
     def cancel(self, job_id: str) -> None:
         self._act("cancel", job_id)
 
-    def rerun(self, job_id: str) -> None:
-        self._act("rerun", job_id)
+    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> None:
+        self._act("rerun" if models is None else f"rerun with {', '.join(models) or 'its own'}", job_id)
+
+    def choices(self) -> Mapping[str, Sequence[str]]:
+        return {"semantic": ("first", "second")} if self.several else {}
 
     def _act(self, name: str, job_id: str) -> None:
         if self.refuses:

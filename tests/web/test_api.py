@@ -87,6 +87,20 @@ def test_a_machine_presses_the_buttons() -> None:
     assert browser.post("/api/jobs/job-3/retry", headers={"x-csrf-token": token}).status_code == 202
 
 
+def test_a_machine_chooses_models() -> None:
+    """By name; an empty list is the node's own, no body what the job had; anything else is a sentence."""
+    board = TwinBoard(several=True)
+    browser = client(board)
+    assert browser.get("/api/models", headers=BEARER).json() == {"semantic": ["first", "second"]}
+    for body in ({"models": ["second"]}, {"models": []}, None):
+        assert browser.post("/api/jobs/job-5/rerun", json=body, headers=BEARER).status_code == 202
+    assert [what for what, _ in board.done] == ["rerun with second", "rerun with its own", "rerun"]
+    for wrong in ('{"models": "second"}', '{"model": ["second"]}', "[]", "second"):
+        answer = browser.post("/api/jobs/job-5/rerun", content=wrong, headers=BEARER)
+        assert answer.status_code == 400
+        assert "models" in answer.json()["error"]
+
+
 def test_monitors_need_no_token_for_health() -> None:
     """/healthz always, /readyz as long as the node can take series."""
     assert client().get("/healthz").json() == {"status": "ok"}
@@ -101,7 +115,7 @@ def metrics(board: TwinBoard) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def test_metrics_count_what_the_board_counts() -> None:
-    """Depth and age by state, deliveries, verdicts, phases, disk and peers."""
+    """Depth and age by state, deliveries, verdicts, phases, disk, peers and GPUs; what a card hides is left out."""
     found = metrics(TwinBoard(peer_up=False))
     assert found["spineps_pacs_jobs"]["failed",] == 2
     assert found["spineps_pacs_oldest_seconds"]["waiting",] == 90
@@ -111,6 +125,9 @@ def test_metrics_count_what_the_board_counts() -> None:
     assert found["spineps_pacs_phase_seconds_count"]["semantic",] == 2
     assert found["spineps_pacs_disk_free_bytes"][()] == 50e9
     assert found["spineps_pacs_peer_up"]["pacs",] == 0
+    assert found["spineps_pacs_gpu_memory_used_bytes"]["0",] == 3e9
+    assert found["spineps_pacs_gpu_memory_total_bytes"]["0",] == 12e9
+    assert found["spineps_pacs_gpu_utilisation"] == {}
 
 
 @pytest.mark.parametrize("name", ["grafana/spineps-pacs.json", "prometheus/alerts.yml"])

@@ -156,6 +156,22 @@ def test_a_post_needs_the_token_of_a_page() -> None:
     assert board.done == [("rerun", "job-5"), ("rerun", "job-6")]
 
 
+def test_a_re_run_takes_the_models_that_are_chosen() -> None:
+    """Where there is a choice each page offers it, for one series and for many; nothing chosen is the node's own."""
+    board = TwinBoard(several=True)
+    browser = client(board)
+    for page in ("/series/job-5", "/trouble"):
+        shown = browser.get(page).text
+        assert "Semantic model" in shown
+        assert "<option>second</option>" in shown
+    sent = {"csrf": csrf_of(browser), "jobs": ["job-5", "job-6"]}
+    browser.post("/do/rerun", data=sent | {"models": "second"})
+    browser.post("/do/rerun", data=sent | {"models": ""})
+    both = ["rerun with second", "rerun with its own"]
+    assert board.done == [(what, job) for what in both for job in ("job-5", "job-6")]
+    assert "<select" not in client().get("/series/job-5").text
+
+
 def test_a_refused_button_says_why() -> None:
     """The reason stands beside the series."""
     browser = client(TwinBoard(refuses="its data was erased"))

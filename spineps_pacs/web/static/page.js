@@ -1,5 +1,18 @@
-// The slider of the result page: shows another slice and its overlay. Everything else works without a script of ours.
+// The slider of the result page, and that a part of a page does not renew itself under the hands of a person.
 "use strict";
+// Somebody ticks or chooses in a live part: it stays as it is until a button of it was pressed.
+document.addEventListener("change", (event) => {
+  const live = event.target.closest(".live");
+  if (live) live.dataset.held = "yes";
+});
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const live = event.detail.elt;
+  if (live.classList.contains("live") && live.dataset.held) event.preventDefault();
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  const live = event.detail.elt.closest("form") && event.detail.elt.closest(".live");
+  if (live) delete live.dataset.held;
+});
 document.addEventListener("DOMContentLoaded", () => {
   const slider = document.getElementById("slider");
   if (!slider) return;
