@@ -1,6 +1,7 @@
 """Cleans what the semantic network drew: small pieces, pieces away from the spine, holes; on the model's grid.
 
-Index order (P, I, R). Both modes clean alike; nothing here is known to be wrong in the reference.
+Index order (P, I, R). Both modes clean alike; nothing here is known to be wrong in the reference. `one_sacrum` is ours,
+for networks that see a sacrum where none can be.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spineps_pacs.analysis.geometry import Box, Zoom
-from spineps_pacs.analysis.pieces import pieces
+from spineps_pacs.analysis.pieces import centres, pieces, sizes
 from spineps_pacs.domain.anatomy import CANAL_ID, CORD_ID, CORPUS_ID, DISC_ID, SACRUM_ID
 
 Labels = NDArray[np.uint8]
@@ -26,6 +27,10 @@ BOX_MARGIN_MM = 3.0
 CANAL_MARGIN_MM = 64.0
 FILLED = (CORPUS_ID, CANAL_ID, DISC_ID, CORD_ID)
 """In this order; a later label fills only what is still background."""
+LEAST_SACRUM_MM3 = 1000.0
+"""Less is no sacrum (a whole one has some 100 000 mm3; a field of view may end within its first segment)."""
+MOST_BODY = 0.9
+"""A sacrum's centre lies below so much of all that is vertebral body."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,13 @@ class Cleaning:
     small_pieces: bool = True
     stray_pieces: bool = True
     holes: bool = True
+    one_sacrum: bool = False
 
 
 def clean(labels: Labels, zoom: Zoom, steps: Cleaning) -> Labels:
-    """All steps in the reference's order."""
+    """All steps in the reference's order, ours before them."""
+    if steps.one_sacrum:
+        labels = with_one_sacrum(labels, zoom)
     if steps.beyond_canal:
         labels = without_beyond_canal(labels, zoom)
     if steps.small_pieces:
@@ -51,6 +59,22 @@ def clean(labels: Labels, zoom: Zoom, steps: Cleaning) -> Labels:
     if steps.beyond_canal and steps.stray_pieces:
         labels = without_stray_pieces(without_beyond_canal(labels, zoom), zoom)
     return filled(labels) if steps.holes else labels
+
+
+def with_one_sacrum(labels: Labels, zoom: Zoom) -> Labels:
+    """Of all pieces of sacrum only the largest below the bodies stays, with what lies around it."""
+    found, count = pieces(labels == SACRUM_ID, 26)
+    if not count:
+        return labels
+    heights = np.repeat(np.arange(labels.shape[1]), (labels == CORPUS_ID).sum(axis=(0, 2)))
+    above = float(np.quantile(heights, MOST_BODY)) if heights.size else -1.0
+    middles, volumes = centres(found), sizes(found)
+    order = [n - 1 for n in sorted(volumes, key=lambda n: -volumes[n]) if middles[n][1] > above]
+    kept: list[int] = []
+    if order and volumes[order[0] + 1] * zoom[0] * zoom[1] * zoom[2] >= LEAST_SACRUM_MM3:
+        boxes = [_grown(box, int(BOX_MARGIN_MM / min(zoom)), labels.shape) for box in ndimage.find_objects(found)]
+        kept = [n + 1 for n in _reached(boxes, order, 0)]
+    return np.where((found > 0) & ~np.isin(found, kept), 0, labels).astype(np.uint8)
 
 
 def without_small_pieces(labels: Labels, zoom: Zoom) -> Labels:

@@ -89,6 +89,31 @@ def test_far_from_the_canal_only_the_sacrum_stays() -> None:
     assert (got[:, 57, 7] == 26).all()
 
 
+def test_one_sacrum_is_let_stand_below_the_bodies() -> None:
+    """Of the pieces of sacrum the largest below the bodies stays, with its crumbs; what lies higher or alone goes."""
+    labels = np.zeros((30, 120, 20), dtype=np.uint8)
+    for row in range(20, 80, 15):
+        labels[5:15, row : row + 10, 5:15] = 49
+    labels[16:20, 2:18, 4:16] = 26  # behind the skull: larger than the one that is right
+    labels[10:20, 85:100, 8:12] = 26
+    labels[21, 90, 9] = 26  # a crumb of it
+    labels[2, 110, 2] = 26  # far away
+    found = cleaning.with_one_sacrum(labels, (2.0, 1.0, 1.0))
+    expected = np.zeros(labels.shape, dtype=bool)
+    expected[10:20, 85:100, 8:12] = expected[21, 90, 9] = True
+    assert np.array_equal(found == 26, expected)
+    assert np.array_equal(found[~(labels == 26)], labels[~(labels == 26)])
+
+
+def test_too_small_a_sacrum_is_none() -> None:
+    """Less than a thousand cubic millimetres below the bodies is taken for noise."""
+    labels = np.zeros((12, 40, 12), dtype=np.uint8)
+    labels[2:10, 2:12, 2:10] = 49
+    labels[2:10, 20:30, 2:10] = 26
+    assert (cleaning.with_one_sacrum(labels, (1.0, 1.0, 1.0)) == 26).sum() == 0
+    assert np.array_equal(cleaning.with_one_sacrum(labels, (2.0, 1.0, 1.0)), labels)
+
+
 def test_holes_take_the_label_around_them() -> None:
     """Background inside a corpus is filled, another label inside it stays, an open bay stays open."""
     labels = empty()
