@@ -6,7 +6,7 @@ Trusts are stated, not measured: how often a labeller, or an anchor, is right ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
@@ -17,7 +17,7 @@ from spineps_pacs.analysis.levels import anomalies
 from spineps_pacs.analysis.opinion_pairs import L6, T13, USUAL, Pair, by_overlap, place
 from spineps_pacs.analysis.pieces import Labels
 from spineps_pacs.domain.anatomy import LEVEL_IDS, SACRUM_ID, VERTEBRAE
-from spineps_pacs.domain.masks import LevelChoice, LevelMethod, Levels
+from spineps_pacs.domain.masks import UNCONFIRMED, LevelChoice, LevelMethod, Levels
 from spineps_pacs.domain.report import Flag
 
 Names = dict[int, int]
@@ -28,7 +28,6 @@ WRONG_WAYS = 4
 UNKNOWN = 0.5
 """How likely a vote fits a naming that nobody proposed."""
 DISAGREE = "labellers-disagree"
-OTHERWISE = "the second labeller calls it otherwise"
 
 
 class Verdict(StrEnum):
@@ -78,23 +77,28 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Said:
-    """The comparison, the names to show, the belief in each, and what else was said."""
+    """The comparison, the names to show, the other labeller's, the belief in each shown, and what else was said."""
 
     found: Comparison
     shown: Names
+    others: Names
     belief: Mapping[int, float]
     votes: tuple[Vote, ...]
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """The joined names. `table` moves the first labeller's instance ids to those that `levels` speaks of."""
+    """The joined names. `table` moves the first labeller's instance ids to those that `levels` speaks of.
+
+    `heard` is what the second calls each of those.
+    """
 
     levels: Levels
     flags: tuple[Flag, ...]
     comparison: Comparison
     confidence: float | None
     table: tuple[tuple[int, int], ...] = ()
+    heard: tuple[tuple[int, str], ...] = ()
 
 
 def compare(pairs: Sequence[Pair], first: str = "spineps", second: str = "small-fov") -> Comparison:
@@ -174,16 +178,23 @@ def opinion(pairs: Sequence[Pair], votes: Sequence[Vote] = (), settings: Opinion
 
     Pairs have SPINEPS first, from the head down. What only the second labeller has drawn takes no part in the names.
     """
-    wanted = settings or OpinionSettings()
     seen = [p for p in pairs if p.instance is not None]
+    found = _opinion(seen, votes, settings or OpinionSettings())
+    moved = dict(found.table)
+    said = ((moved.get(p.instance, p.instance), p.other_level) for p in seen if p.instance is not None)
+    return replace(found, heard=tuple((i, VERTEBRAE[level].name) for i, level in said if level is not None))
+
+
+def _opinion(seen: Sequence[Pair], votes: Sequence[Vote], wanted: OpinionSettings) -> Opinion:
     found = compare(seen)
     proposed = {who: names for who, names in (("spineps", _first(seen)), ("small-fov", _second(seen))) if names}
     shown = _shown(seen, proposed, wanted.leader)
     if not shown:
         return Opinion(_counted(seen, found.sentence), _doubt(found), found, None)
     heard = tuple(vote for vote in votes if any(i in shown for i, _ in vote.names))
-    said = Said(found, shown, _belief(shown, proposed, heard, wanted.trust), heard)
     who = next(who for who, names in proposed.items() if names == shown)
+    others = next((names for other, names in proposed.items() if other != who), {})
+    said = Said(found, shown, others, _belief(shown, proposed, heard, wanted.trust), heard)
     reason = _reason(said, who)
     least = min(said.belief.values())
     if _sure(said, seen, wanted):
@@ -191,8 +202,10 @@ def opinion(pairs: Sequence[Pair], votes: Sequence[Vote] = (), settings: Opinion
     if wanted.on_disagreement == "withhold":
         withheld = f"names are withheld: {reason}"
         return Opinion(_counted(seen, withheld), (Flag(DISAGREE, withheld, found.differing),), found, least)
-    flag = Flag(DISAGREE, reason, tuple(dict(_moves(shown)).get(i, i) for i in found.differing))
-    return Opinion(_levels(seen, said, reason), (flag,), found, least, _moves(shown))
+    moved = dict(_moves(shown))
+    flag = Flag(DISAGREE, reason, tuple(moved.get(i, i) for i in found.differing))
+    doubted = set(found.differing or shown)
+    return Opinion(_marked(_levels(seen, said, reason), doubted, moved), (flag,), found, least, _moves(shown))
 
 
 def _doubt(found: Comparison) -> tuple[Flag, ...]:
@@ -261,12 +274,18 @@ def fits(vote: Vote, names: Names) -> bool:
 
 
 def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
-    """Both agree, on half of the vertebrae at least; or only one could name, and something else speaks for it."""
+    """Both agree, on half of the vertebrae at least; or what else votes speaks for the names shown.
+
+    When only one could name, any vote for it will do. When all names of the other are shifted, it must be one that
+    speaks against those.
+    """
     against = any(not fits(v, said.shown) for v in said.votes)
     if min(said.belief.values()) < wanted.least_confidence or (against and wanted.anchors == "flag"):
         return False
     if said.found.verdict is Verdict.ONE_ONLY:
         return bool(said.votes) and not against
+    if said.found.verdict is Verdict.SHIFTED:
+        return not against and any(not fits(v, said.others) for v in said.votes)
     return said.found.verdict is Verdict.AGREE and 2 * sum(p.both for p in seen) >= len(seen)
 
 
@@ -283,16 +302,18 @@ def _levels(seen: Sequence[Pair], said: Said, reason: str) -> Levels:
     named = [p.instance for p in seen if p.instance in said.shown and p.instance != SACRUM_ID]
     bones = [(i, said.shown[i]) for i in named if i is not None]
     choices = tuple(
-        LevelChoice(level, n, level, round(said.belief[i], 6), _marks(i, level, said.found))
+        LevelChoice(level, n, level, round(said.belief[i], 6), (VERTEBRAE[level].name,) if level in {T13, L6} else ())
         for n, (i, level) in enumerate(bones, start=1)
     )
     unusual = anomalies([level for _, level in bones], sacrum_follows=SACRUM_ID in said.shown)
     return Levels(LevelMethod.MODEL, choices, None, unusual, reason)
 
 
-def _marks(instance: int, level: int, found: Comparison) -> tuple[str, ...]:
-    unusual = (VERTEBRAE[level].name,) if level in {T13, L6} else ()
-    return (*unusual, OTHERWISE) if instance in found.differing else unusual
+def _marked(levels: Levels, doubted: Collection[int], moved: Mapping[int, int]) -> Levels:
+    """The same names, those of the doubted instances marked as unconfirmed."""
+    marks = {moved.get(i, i) for i in doubted}
+    choices = (replace(c, flags=(*c.flags, UNCONFIRMED)) if c.instance in marks else c for c in levels.choices)
+    return replace(levels, choices=tuple(choices))
 
 
 def _counted(seen: Sequence[Pair], reason: str) -> Levels:

@@ -20,7 +20,7 @@ from spineps_pacs.domain.anatomy import DISC_OFFSET, SACRUM_ID
 from spineps_pacs.domain.errors import ModelError, Unusable
 from spineps_pacs.domain.masks import InstanceMask, LevelMethod, Levels
 from spineps_pacs.domain.ports import SmallFovEngine, Watch, unwatched
-from spineps_pacs.domain.report import Flag, ModelUsed, Report
+from spineps_pacs.domain.report import Flag, ModelUsed, Report, SecondOpinion
 
 NOTHING_TO_NAME = "the first labeller found no vertebra, so the second was not asked"
 LASTING = frozenset({"unmatched", "instance-phase-failed"})
@@ -55,7 +55,8 @@ def reviewed(
     """The report with both labellers' joined names; `votes` are those of other stations and earlier studies."""
     wanted = settings or SecondSettings()
     if not report.levels.choices:
-        return replace(report, flags=(*report.flags, Flag(DISAGREE, NOTHING_TO_NAME)))
+        unasked = SecondOpinion("not asked", NOTHING_TO_NAME, True)
+        return replace(report, flags=(*report.flags, Flag(DISAGREE, NOTHING_TO_NAME)), second=unasked)
     second = _looked(report, engine, wanted.small_fov, watch)
     found = second_opinion(
         (report.instances.labels, report.levels),
@@ -65,8 +66,26 @@ def reviewed(
     )
     info = engine.info
     used = (*report.models, ModelUsed(info.role, info.name, info.version, info.digest, info.demonstration))
-    told = replace(report, models=used, volume=replace(report.volume, notes=(*report.volume.notes, *second.notes)))
+    told = replace(
+        report,
+        models=used,
+        volume=replace(report.volume, notes=(*report.volume.notes, *second.notes)),
+        second=_verdict(found),
+    )
     return _in_line(told, _keeping(report.levels, found), wanted.limits)
+
+
+def _verdict(found: Opinion) -> SecondOpinion:
+    """As the report holds it."""
+    seen, least = found.comparison, found.confidence
+    return SecondOpinion(
+        str(seen.verdict),
+        found.levels.reason or seen.sentence,
+        bool(found.flags),
+        seen.shift,
+        None if least is None else round(least, 6),
+        found.heard,
+    )
 
 
 def _looked(report: Report, engine: SmallFovEngine, settings: SmallFovSettings, watch: Watch) -> _Second:

@@ -36,6 +36,10 @@ class InstanceMask(_Mask):
     """Vertebra ids 1-26 and 28 per voxel, 100+X for the disc below X, 200+X for the endplates of X (uint16)."""
 
 
+UNCONFIRMED = "the second labeller does not confirm the name"
+"""The mark of a LevelChoice whose name two labellers do not share; its segment's label ends with a question mark."""
+
+
 class LevelMethod(StrEnum):
     """How the vertebrae came by their names."""
 

@@ -73,6 +73,22 @@ class Flag:
     instances: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class SecondOpinion:
+    """What a second labeller said of the names: the verdict on the series, and why, in a sentence.
+
+    `shift` is by how many levels its names lie lower when all do; `confidence` the least joined one of the names shown.
+    `flagged` is whether a reader is warned. `names` is what it calls each instance of the report that it saw.
+    """
+
+    verdict: str
+    sentence: str
+    flagged: bool
+    shift: int | None = None
+    confidence: float | None = None
+    names: tuple[tuple[int, str], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """What was found in one series, on the source grid. Timings are kept apart: they take no part in identity."""
@@ -87,6 +103,7 @@ class Report:
     flags: tuple[Flag, ...] = ()
     folds: tuple[FoldSpread, ...] = ()
     timings_s: tuple[tuple[str, float], ...] = field(default=())
+    second: SecondOpinion | None = None
 
     @property
     def demonstration(self) -> bool:

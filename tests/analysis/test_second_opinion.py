@@ -111,6 +111,19 @@ def test_one_alone_is_flagged_unless_something_speaks_for_it() -> None:
     assert "an earlier study speaks against them" in opinion(pairs, against).flags[0].sentence
 
 
+def test_an_anchor_settles_a_shift() -> None:
+    """When the second's names are all shifted and an anchor fits the first's alone, these stand without a flag."""
+    pairs = _pairs("C2 C3 C4 C5", "C3 C4 C5 C6")
+    dens = anchor_votes(_ids("C2 C3 C4 C5"), sacrum=False, axis=True)  # type: ignore[arg-type]
+    assert opinion(pairs).flags
+    assert not opinion(pairs, dens).flags
+    wrong = _pairs("C3 C4 C5 C6", "C2 C3 C4 C5")
+    votes = anchor_votes(_ids("C3 C4 C5 C6"), sacrum=False, axis=True)  # type: ignore[arg-type]
+    assert "the dens in view speaks against them" in opinion(wrong, votes).flags[0].sentence
+    other = (said_by("the station below", {LEVEL_IDS["C4"]: LEVEL_IDS["C5"]}, 0.9),)
+    assert opinion(pairs, (*dens, *other)).flags
+
+
 def test_a_vote_about_other_vertebrae_says_nothing() -> None:
     """An empty vote, or one about vertebrae that are not in view, vouches for nothing."""
     pairs = _pairs("L3 L4 L5", "- - -")

@@ -15,7 +15,7 @@ from spineps_pacs.analysis.small_fov import instance_ids, named, structure_ids
 from spineps_pacs.analysis.small_fov_input import PIXEL_MM
 from spineps_pacs.analysis.station_votes import station_votes
 from spineps_pacs.domain.errors import ModelError
-from spineps_pacs.domain.masks import InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
+from spineps_pacs.domain.masks import UNCONFIRMED, InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
 from spineps_pacs.domain.report import Flag, ModelUsed, Report
 from spineps_pacs.domain.volume import Geometry, Volume
 from tests.analysis.columns import Column, Twin, as_series, column, run
@@ -55,6 +55,11 @@ def test_agreement_leaves_the_report_as_it_is() -> None:
     assert after.levels.margin == 2.0
     assert after.models[-1].role == "small-fov"
     assert "agree on 6 vertebrae" in after.levels.reason
+    assert after.second is not None
+    assert (after.second.verdict, after.second.flagged, after.second.shift) == ("agree", False, None)
+    assert dict(after.second.names) == {19: "T12", 20: "L1", 21: "L2", 22: "L3", 23: "L4", 24: "L5"}
+    assert after.second.confidence is not None
+    assert after.second.confidence > 0.99
 
 
 def test_a_first_labeller_one_too_high_is_flagged() -> None:
@@ -62,6 +67,10 @@ def test_a_first_labeller_one_too_high_is_flagged() -> None:
     after = reviewed(_report(lower=-1), Twin(TRUE))
     assert _kinds(after) == ["labellers-disagree"]
     assert "differ by 1 on all vertebrae: T11 is T12 in small-fov" in after.flags[0].sentence
+    assert after.second is not None
+    assert (after.second.verdict, after.second.flagged, after.second.shift) == ("shifted", True, 1)
+    assert after.second.names[0] == (18, "T12")
+    assert all(UNCONFIRMED in c.flags for c in after.levels.choices)
     assert after.levels.choices[0].level == 18
 
 
@@ -83,11 +92,12 @@ def test_withheld_names_leave_a_counted_report() -> None:
 
 
 def test_a_second_labeller_that_sees_nothing_is_told() -> None:
-    """When the second cannot name, the first's names stay, flagged, and a note says why."""
+    """When the second cannot name, the first's names stay, flagged and all unconfirmed, and a note says why."""
     blind = Twin(replace(TRUE, classes=np.zeros_like(TRUE.classes)))
     after = reviewed(_report(), blind)
     assert _kinds(after) == ["labellers-disagree"]
     assert "only spineps could name" in after.flags[0].sentence
+    assert all(UNCONFIRMED in c.flags for c in after.levels.choices)
     assert any("neither a vertebra nor a disc" in note for note in after.volume.notes)
 
 
@@ -104,6 +114,8 @@ def test_without_vertebrae_nobody_is_asked() -> None:
     after = reviewed(replace(before, levels=Levels(LevelMethod.COUNTED, ())), idle)
     assert idle.seen is None
     assert "second was not asked" in after.flags[0].sentence
+    assert after.second is not None
+    assert after.second.verdict == "not asked"
     assert after.models == before.models
 
 
