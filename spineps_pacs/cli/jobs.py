@@ -116,6 +116,26 @@ def rerun(
     return 0
 
 
+@jobs.command
+def recall(
+    job: str,
+    config: Config = None,
+    *,
+    reason: Annotated[str, Parameter(help="Stands in the note; no names, no dates of a patient.")] = "",
+) -> int:
+    """Take back what a job has sent: a rejection note (IHE IOCM) goes to everybody who accepted any of it."""
+    from spineps_pacs.cli.node import opened
+    from spineps_pacs.lineage import Recaller
+    from spineps_pacs.producing import encode_options
+
+    with _node(config) as (common, chain):
+        options = encode_options(opened(config)())
+        done = Recaller(common.records, common.outbox, chain, options).recall(job, reason)
+    _table("destination", "objects received", sorted(done.received.items()))
+    print("\n".join(done.works))
+    return 0
+
+
 def explain(series: str, config: Config = None, *, as_json: Json = False) -> int:
     """Why a series was taken or skipped: each rule with its value and its limit."""
     with _node(config) as (common, _):

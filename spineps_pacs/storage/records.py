@@ -284,7 +284,7 @@ def overall(sendings: Sequence[Sending]) -> tuple[State, str]:
     states = {sending.state for sending in sendings}
     reason = next((f"{s.destination}: {s.reason}" for s in sendings if s.reason), "")
     if states <= {State.CONFIRMED}:
-        return State.CONFIRMED, ""
+        return State.CONFIRMED, reason
     if states <= SENT:
         return State.DELIVERED, reason
     if State.DEAD_LETTER in states and states <= SENT | {State.DEAD_LETTER}:

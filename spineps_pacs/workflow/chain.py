@@ -24,7 +24,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 from spineps_pacs.domain.errors import SettingsError, Unusable
 from spineps_pacs.domain.job import Job, Sending, State
 from spineps_pacs.domain.ports import Records
-from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Work
+from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Work, recalled
 
 VERSION = "pipeline-1"
 """Raised only when the order of steps changes; then the old function stays under its old name until it is drained."""
@@ -113,6 +113,8 @@ class DbosChain:
         wanted = replace(job, models=job.models if models is None else tuple(models))
         wanted = replace(wanted, id=self._name(wanted), state=state)
         same = wanted.id == job.id
+        if same and recalled(job):
+            raise Unusable(f"job {job_id} was recalled, and the same models would give the same results; name others")
         turn = self._records.again(job_id, state, "started anew") if same else self._succeed(job, wanted)
         stage = SELECT if state is State.ARRIVING else ANALYSE
         return self.put(Work(stage, wanted.id, turn, priority=job.priority))
@@ -129,6 +131,17 @@ class DbosChain:
         self._records.sending(job_id, turn, Sending(destination, State.DELIVERING))
         works = self._resume(job, turn, destination)
         return next(work.id for work in works if work.destination == destination)
+
+    def recall(self, job_id: str, note: str, receivers: Sequence[str], reason: str) -> list[str]:
+        """Sends the note, which lies in the outbox, to those who received the results; gives the ids of the works."""
+        job = self._records.known(job_id)
+        if job is None or self._records.erased(job_id) or not receivers:
+            raise Unusable(f"job {job_id} has nothing that could be recalled: nobody has it, or its data was erased")
+        turn = self._records.again(job_id, State.DELIVERING, f"recalled: {reason}")
+        sendings = tuple(Sending(name, State.DELIVERING) for name in sorted(receivers))
+        job = replace(job, state=State.DELIVERING, sendings=sendings, results=(*job.results, note))
+        self._records.put(job)
+        return [work.id for work in self._resume(job, turn)]
 
     def revive(self, job: Job) -> list[str]:
         """New work for a job that is not at its end and for which nothing stands in any queue."""

@@ -20,7 +20,7 @@ from spineps_pacs.domain.errors import Cancelled, NotForUs, SpinepsPacsError, Tr
 from spineps_pacs.domain.job import Job, Sending, State, Verdict
 from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Phases, Produce, Receipt, Records
 from spineps_pacs.domain.series import Series, fingerprint
-from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Retries, Work
+from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, REJECTION, SELECT, Retries, Work, kind_of, recalled
 
 SENT = (State.DELIVERED, State.CONFIRMED)
 LOOK_EVERY_S = 1.0
@@ -148,6 +148,9 @@ class Stages:
         confirmation = self._parts.confirmations.get(work.destination)
         if _sending_of(job, work.destination).state is State.CONFIRMED:
             return ()
+        if recalled(job):  # an archive may hide the note together with what it rejects
+            self._say(work, State.CONFIRMED, "recalled")
+            return ()
         if confirmation is not None:
             accepted = {r.sop_instance_uid for r in self._records.receipts(job.id, work.destination) if r.accepted}
             sent = [ds for ds in self._results(job, work.destination) if str(ds.SOPInstanceUID) in accepted]
@@ -167,7 +170,7 @@ class Stages:
         job = self._records.move(job.id, work.turn, State.ANALYSING, attempts=job.attempts + 1)
         series = self._series(job)
         results = self._parts.produce(series, self._watch(work))
-        names = tuple(_name(result.kind, result.sop_instance_uid) for result in results)
+        names = tuple(outbox_name(result.kind, result.sop_instance_uid) for result in results)
         for name, result in zip(names, results, strict=True):
             self._parts.outbox.add(job.id, name, result.content)
         sendings = tuple(Sending(name) for name in self._parts.rules.destinations(series, job))
@@ -208,9 +211,14 @@ class Stages:
             raise TryAgain(f"{len(missing)} of {len(due)} objects were not accepted: {refused or 'no answer came'}")
 
     def _results(self, job: Job, destination: str) -> list[Dataset]:
+        if recalled(job):
+            return [self._stored(job, name) for name in job.results if kind_of(name) == REJECTION]
         kinds = self._parts.rules.kinds(destination, [*{kind_of(name): None for name in job.results}, FORWARD])
-        datasets = [dcmread(self._parts.outbox.path(job.id, name)) for name in job.results if kind_of(name) in kinds]
+        datasets = [self._stored(job, name) for name in job.results if kind_of(name) in kinds]
         return datasets + (list(self._series(job).datasets) if FORWARD in kinds else [])
+
+    def _stored(self, job: Job, name: str) -> Dataset:
+        return dcmread(self._parts.outbox.path(job.id, name))
 
     def _send_again(self, work: Work, lost: Sequence[str]) -> tuple[Work, ...]:
         for uid in lost:
@@ -274,12 +282,8 @@ class Stages:
         return series
 
 
-def kind_of(name: str) -> str:
-    """The kind of result that a file of the outbox holds."""
-    return name.partition(".")[0]
-
-
-def _name(kind: str, sop_instance_uid: str) -> str:
+def outbox_name(kind: str, sop_instance_uid: str) -> str:
+    """The name under which a result lies in the outbox."""
     return f"{kind}.{fingerprint([sop_instance_uid])}.dcm"
 
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+from spineps_pacs.domain.job import Job
+
 SELECT, ANALYSE, DELIVER, CONFIRM = "select", "analyse", "deliver", "confirm"
+
+REJECTION = "rejection"
+
+
+def kind_of(name: str) -> str:
+    """The kind of result that a file of the outbox holds."""
+    return name.partition(".")[0]
+
+
+def recalled(job: Job) -> bool:
+    """True when a note takes back what the job has sent."""
+    return any(kind_of(name) == REJECTION for name in job.results)
 
 
 @dataclass(frozen=True)
