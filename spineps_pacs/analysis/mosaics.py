@@ -50,7 +50,8 @@ def _cut(dataset: Dataset, count: int, columns: int, rows: int) -> tuple[tuple[i
 def _siemens(dataset: Dataset) -> Mosaic | None:
     header = csa(dataset)
     tag = private_tag(dataset, 0x0019, "SIEMENS MR HEADER", 0x0A)
-    count = int(next(iter(header.get("NumberOfImagesInMosaic", ())), 0)) or (tag and whole(dataset, tag)) or 0
+    stated = next(iter(header.get("NumberOfImagesInMosaic", ())), 0)
+    count = int(stated) or (tag and whole(dataset, tag)) or _by_acquisition(dataset)
     side = math.ceil(math.sqrt(max(count, 1)))
     cut = _cut(dataset, count, side, side)
     corner, cosines = numbers(dataset, "ImagePositionPatient", 3), numbers(dataset, "ImageOrientationPatient", 6)
@@ -60,12 +61,25 @@ def _siemens(dataset: Dataset) -> Mosaic | None:
         return None
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     (height, width), normal = cut[1], np.cross(row, column)
-    stated = header.get("SliceNormalVector", ())
-    if len(stated) == 3 and float(np.dot(stated, normal)) < 0:
+    across = header.get("SliceNormalVector", ())
+    if len(across) == 3 and float(np.dot(across, normal)) < 0:
         normal = -normal
     first = np.array(corner) + row * spacing[1] * (side - 1) * width / 2 + column * spacing[0] * (side - 1) * height / 2
     places = tuple(tuple(map(float, first + normal * step * index)) for index in range(count))
     return Mosaic(cut[0], cut[1], places, step)
+
+
+def _by_acquisition(dataset: Dataset) -> int:
+    """How many acquired images (Acquisition Matrix: rows and columns of frequency, then of phase) a picture holds.
+
+    Exports without private attributes leave nothing else; tiles that were left empty count as slices then.
+    """
+    matrix = numbers(dataset, "AcquisitionMatrix", 4)
+    rows, columns = (int(max(pair)) for pair in (matrix[::2], matrix[1::2])) if matrix else (0, 0)
+    height, width = whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0
+    if rows < 1 or columns < 1 or height % rows or width % columns or height // rows != width // columns:
+        return 0
+    return (height // rows) ** 2
 
 
 def _uih(dataset: Dataset) -> Mosaic | None:

@@ -15,12 +15,13 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
 )
 
-from spineps_pacs.analysis.codestreams import declared
+from spineps_pacs.analysis.codestreams import declared, decodable
 from spineps_pacs.analysis.planes import Plane, Rescale, colours
 from spineps_pacs.domain.attributes import items, quietly, text, whole
 from spineps_pacs.domain.errors import Unusable
@@ -36,6 +37,13 @@ _DECODERS = {RLELossless: "pydicom", JPEGLSLossless: "gdcm", JPEGLSNearLossless:
 """Where another decoder panics (RLE) or takes 10 s (JPEG-LS) on broken data; else any that succeeds."""
 
 _GE_BIG_ENDIAN = UID("1.2.840.113619.5.2")
+_PLAIN = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    _GE_BIG_ENDIAN,
+)
 _KINDS: dict[str, np.dtype[Any]] = {"FloatPixelData": np.dtype("<f4"), "DoubleFloatPixelData": np.dtype("<f8")}
 
 
@@ -141,11 +149,9 @@ class _Image:
         """True when pixels are encapsulated; some senders forget to say so, or say so of plain pixels."""
         size = self.rows * self.columns * self.allocated // 8
         plain = len(self.content) in (size * self.frames, size * self.frames + 1)
-        if self.syntax.is_compressed and self.syntax != DeflatedExplicitVRLittleEndian:
-            return not plain or self.content.startswith(_ITEM)
-        if self.content.startswith(_ITEM) and not plain:
-            raise Unusable(f"the pixels are compressed, but the transfer syntax says {self.syntax.name}")
-        return False
+        if self.syntax in _PLAIN:
+            return self.content.startswith(_ITEM) and not plain
+        return self.content.startswith(_ITEM) or not plain
 
     def _native(self, index: int, kind: np.dtype[Any]) -> Stored:
         count = self.rows * self.columns
@@ -259,14 +265,15 @@ def _streams(content: bytes, frames: int) -> list[bytes]:
 
 
 def _decompressed(image: _Image, stream: bytes, index: int) -> Stored:
+    syntax = decodable(stream, image.syntax)
     try:
         with quietly():
-            found, _ = get_decoder(image.syntax).as_array(
+            found, _ = get_decoder(syntax).as_array(
                 encaps.encapsulate([stream], has_bot=False),
                 index=0,
                 raw=True,
-                decoding_plugin=_DECODERS.get(image.syntax, ""),
-                transfer_syntax_uid=image.syntax,
+                decoding_plugin=_DECODERS.get(syntax, ""),
+                transfer_syntax_uid=syntax,
                 rows=image.rows,
                 columns=image.columns,
                 number_of_frames=1,

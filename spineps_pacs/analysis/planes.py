@@ -111,7 +111,7 @@ def planes(dataset: Dataset, source: int = 0, digest: int | None = None) -> tupl
         if is_mosaic(dataset):
             return _tiled(dataset, source, mosaic(dataset), digest)
         groups = frame_groups(dataset)[:_MOST_FRAMES]
-        frames = min(whole(dataset, "NumberOfFrames") or 1, _MOST_FRAMES)
+        frames = min(whole(dataset, "NumberOfFrames") or len(groups), _MOST_FRAMES)
         described = "PerFrameFunctionalGroupsSequence" in dataset
         if frames > 1 and not described:
             return _offset(_plane(dataset, source, 0, groups[0], digest), frames, numbers(dataset, _OFFSETS))
@@ -176,12 +176,7 @@ def _tiled(dataset: Dataset, source: int, tiles: Mosaic | None, digest: int | No
     """The planes of a mosaic, one a tile."""
     picture = _plane(dataset, source, None, Groups(dataset), digest)
     if tiles is None:
-        return (
-            replace(
-                picture,
-                refusal=_UNCUT,
-            ),
-        )
+        return (replace(picture, refusal=_UNCUT),)
     return tuple(
         replace(picture, tile=(index, *tiles.grid), shape=tiles.shape, position=position, thickness=tiles.step)
         for index, position in enumerate(tiles.positions)

@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 SAME_COSINE = 2e-3
 """Cosines that differ by less are one orientation: 0.1 degrees, above what rounding in headers makes."""
 
+SAME_SIZE = 3e-4
+"""Pixel sizes that differ by less than this part are one size, rounded in another way."""
+
 SAME_PLACE_MM = 0.05
 """Slices nearer than this, and than a tenth of their thickness, lie at one place."""
 
@@ -137,12 +140,22 @@ def _once(planes: Sequence[Plane]) -> tuple[list[Plane], tuple[str, ...]]:
 
 def _by_geometry(planes: Sequence[Plane]) -> Iterable[list[Plane]]:
     """Planes of one matrix, voxel size, orientation and place in the plane."""
+    high, wide = (_alike(plane.spacing[axis] for plane in planes) for axis in (0, 1))
     grids: dict[Hashable, list[Plane]] = defaultdict(list)
     for plane in planes:
-        grids[plane.shape, tuple(float(f"{value:.4g}") for value in plane.spacing)].append(plane)
+        grids[plane.shape, high[plane.spacing[0]], wide[plane.spacing[1]]].append(plane)
     for grid in grids.values():
         for turned in _by_orientation(grid):
             yield from _by_station(turned)
+
+
+def _alike(sizes: Iterable[float]) -> dict[float, float]:
+    """Each size with the least one that it cannot be told from."""
+    found, least = {}, 0.0
+    for size in sorted(set(sizes)):
+        least = least if size <= least * (1 + SAME_SIZE) else size
+        found[size] = least
+    return found
 
 
 def _by_orientation(planes: Sequence[Plane]) -> Iterable[list[Plane]]:

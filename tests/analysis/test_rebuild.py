@@ -106,6 +106,15 @@ def test_enhanced_frames_are_sorted_by_position_not_by_index() -> None:
     assert [frame.number for frame in volume.frames][::-1] == [order.index(at) + 1 for at in range(7)]
 
 
+def test_frames_are_counted_by_their_groups_where_nobody_says_how_many() -> None:
+    """Number of Frames is missing: each described frame is one."""
+    dataset = made.enhanced(*made.grid())
+    del dataset.NumberOfFrames
+    volume = rebuild(made.gathered([dataset]))
+    assert volume.voxels.shape == (7, 16, 12)
+    assert made.differs(volume) == 0
+
+
 def test_rescale_of_each_frame_is_applied() -> None:
     """Slope and intercept that differ from slice to slice give one scale of real values."""
     datasets = base()

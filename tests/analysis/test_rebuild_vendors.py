@@ -121,6 +121,9 @@ PLAIN: dict[str, Make] = {
     "enhanced, per frame": lambda: [made.enhanced(*grid())],
     "enhanced, shared": lambda: [made.enhanced(*grid(), shared=True)],
     "two slices": lambda: made.series(*grid())[:2],
+    "pixel sizes rounded in two ways": changed(
+        unchanged, PixelSpacing=lambda at: [("1.500501", "1.500499")[at % 2], "1.25"]
+    ),
 }
 """Series of one volume, on which both programs agree."""
 
@@ -207,6 +210,13 @@ def turned_mosaic(rotation: NDArray[np.float64], *, against: bool) -> list[Datas
     return [dataset]
 
 
+def bare_mosaic() -> list[Dataset]:
+    """A Siemens mosaic without private attributes, as newer software exports it."""
+    dataset = copy.deepcopy(scanners.datasets("siemens-mosaic-sag")[0])
+    dataset.remove_private_tags()
+    return [dataset]
+
+
 def without_words(make: Make) -> list[Dataset]:
     """Written with implicit VR and read back: private elements have lost their type."""
     dataset = make()[0]
@@ -245,6 +255,7 @@ SEVERAL: dict[str, Make] = {
     "mosaic, oblique": lambda: turned_mosaic(OBLIQUE, against=False),
     "mosaic, oblique, against": lambda: turned_mosaic(OBLIQUE, against=True),
     "mosaic, axial, against": lambda: turned_mosaic(AXIAL, against=True),
+    "mosaic, bare": bare_mosaic,
     "UIH grid, implicit": lambda: without_words(lambda: uih_grid(9)),
     "mosaic, implicit": lambda: without_words(lambda: turned_mosaic(OBLIQUE, against=True)),
     "two acquisitions": two_acquisitions,
