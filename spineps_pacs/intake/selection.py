@@ -39,6 +39,9 @@ _OTHER_PIXELS = frozenset(
     | {"FAT_FRACTION", "FF", "SWI", "MRA", "ANGIO", "FLOW", "VELOCITY", "SPECTROSCOPY", "CONVERSION MATRIX"}
     | {"CONFIDENCE", "SHIM", "STITCHED_MIP", "ANATOMICAL_MASK", "CPR"}
 )
+SAME_ECHO = 1.03
+"""Effective echo times within this ratio are one echo, which some scanners state a little differently in each slice."""
+
 _PHASES = frozenset({"P", "PHASE", "REAL", "IMAGINARY", "I", "R", "VELOCITY"})
 
 
@@ -193,10 +196,11 @@ def spin_echo(facts: Facts, _: Limits) -> Check:
     planar = "EP" in said or facts.text("EchoPlanarPulseSequence") == "YES"
     enhanced = facts.text("EchoPulseSequence").upper()
     spin = bool(said & {"SE", "RM"}) or enhanced in ("SPIN", "BOTH")
+    gradient = "GR" in said or enhanced == "GRADIENT"
     train = facts.number("EchoTrainLength")
     value = ("\\".join(sorted(said)) or enhanced or "unknown") + (f", echo train {train:g}" if train else "")
     fault = f"{value} → {'echo planar' if planar else 'gradient echo'}, not T2w"
-    return Check(not planar and (spin or not (said or enhanced)), value, "spin echo", fault)
+    return Check(not planar and (spin or not gradient), value, "spin echo", fault)
 
 
 def no_inversion(facts: Facts, limits: Limits) -> Check:
@@ -231,8 +235,17 @@ def repetition_time(facts: Facts, limits: Limits) -> Check:
 
 def echoes(facts: Facts, limits: Limits) -> Check:
     """Not the many echoes of a T2 map."""
-    count, most = len(facts.echo_times), limits.max_echoes
+    count, most = _apart(facts.echo_times), limits.max_echoes
     return Check(count <= most, f"{count} echoes", f"at most {most}", f"{count} echoes > {most} → a multi-echo map")
+
+
+def _apart(times: Sequence[float]) -> int:
+    """How many echo times there are, when those that differ by a few parts in a hundred are one."""
+    least, count = 0.0, 0
+    for time in sorted(times):
+        if time > least * SAME_ECHO:
+            least, count = time, count + 1
+    return count
 
 
 def orientation(facts: Facts, limits: Limits) -> Check:
@@ -274,7 +287,7 @@ def slice_distance(facts: Facts, limits: Limits) -> Check:
 
 def repetitions(facts: Facts, limits: Limits) -> Check:
     """One image of each place and echo, not a time series."""
-    several = max(facts.places * max(len(facts.echo_times), 1), 1)
+    several = max(facts.places * max(_apart(facts.echo_times), 1), 1)
     main = facts.main.images if facts.main else 0
     count, most = main / several, limits.max_repetitions
     value = f"{count:.2g} images of each place and echo"

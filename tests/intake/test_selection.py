@@ -114,6 +114,8 @@ def test_each_rule_skips_what_it_is_for(attributes: dict[str, object], rule: str
         {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.4"},
         {"EchoTime": lambda at: "12" if at % 2 else "95"},
         {"ScanningSequence": ["SE", "RM"]},
+        {"ScanningSequence": "FSE"},
+        {"EchoTime": lambda at: f"{101.1 + 0.01 * at:.3f}"},
         {"InversionTime": "0"},
         {"SeriesDescription": "t2_tse_sag_localized"},
     ],
