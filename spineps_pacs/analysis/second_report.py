@@ -8,15 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spineps_pacs.analysis.anchors import landmarks
 from spineps_pacs.analysis.doubts import Evidence, Limits, flags
-from spineps_pacs.analysis.geometry import turn
 from spineps_pacs.analysis.measurements import measure
 from spineps_pacs.analysis.opinion_pairs import renumbered
-from spineps_pacs.analysis.patches import Spine
 from spineps_pacs.analysis.second_opinion import DISAGREE, Opinion, OpinionSettings, Vote, anchor_votes, second_opinion
 from spineps_pacs.analysis.small_fov import SmallFovSettings, instance_ids, label, levels
-from spineps_pacs.domain.anatomy import DISC_OFFSET, SACRUM_ID
+from spineps_pacs.analysis.station_votes import Known, anchors_seen, known, votes
 from spineps_pacs.domain.errors import ModelError, Unusable
 from spineps_pacs.domain.masks import InstanceMask, LevelMethod, Levels
 from spineps_pacs.domain.ports import SmallFovEngine, Watch, unwatched
@@ -49,10 +46,10 @@ def reviewed(
     report: Report,
     engine: SmallFovEngine,
     settings: SecondSettings | None = None,
-    votes: Sequence[Vote] = (),
+    others: Sequence[Known] = (),
     watch: Watch = unwatched,
 ) -> Report:
-    """The report with both labellers' joined names; `votes` are those of other stations and earlier studies."""
+    """The report with both labellers' joined names; other stations and earlier studies vote."""
     wanted = settings or SecondSettings()
     if not report.levels.choices:
         unasked = SecondOpinion("not asked", NOTHING_TO_NAME, True)
@@ -61,7 +58,7 @@ def reviewed(
     found = second_opinion(
         (report.instances.labels, report.levels),
         (second.instances, second.levels),
-        (*_anchors(report), *votes),
+        (*_anchors(report), *(votes(known(report), others) if others else ())),
         wanted.opinion,
     )
     info = engine.info
@@ -105,14 +102,10 @@ def _looked(report: Report, engine: SmallFovEngine, settings: SmallFovSettings, 
 
 def _anchors(report: Report) -> tuple[Vote, ...]:
     """Sacrum and dens as the first's masks show them; none where the names themselves were counted from those."""
-    ordered = [c.instance for c in sorted(report.levels.choices, key=lambda c: c.position)]
-    if not ordered or report.levels.method is LevelMethod.ANCHOR:
+    if not report.levels.choices or report.levels.method is LevelMethod.ANCHOR:
         return ()
-    way = turn(report.volume.geometry)
-    kinds, instances = way.there(report.structures.labels), way.there(report.instances.labels)
-    bones = np.where((instances < DISC_OFFSET) & (instances != SACRUM_ID), instances, 0)
-    seen = landmarks(Spine(way.there(report.volume.voxels), kinds, bones, way.after), ordered)
-    return anchor_votes(ordered, sacrum=seen.sacrum, axis=seen.axis)
+    ordered, sacrum, axis = anchors_seen(report)
+    return anchor_votes(ordered, sacrum=sacrum, axis=axis)
 
 
 def _keeping(first: Levels, found: Opinion) -> Opinion:

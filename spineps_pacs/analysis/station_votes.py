@@ -1,57 +1,107 @@
-"""What neighbouring stations of a study say about the vertebrae of one series: votes for the second opinion."""
+"""What other results of the same patient say about the vertebrae of one series: votes for the second opinion.
+
+Neighbouring stations of a study share a frame of reference, so a vertebra is the same where its centres lie close. An
+earlier study does not; it knows which vertebra stands on the sacrum, which stays what it is for life.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from spineps_pacs.analysis.anchors import landmarks
+from spineps_pacs.analysis.geometry import turn
+from spineps_pacs.analysis.patches import Spine
 from spineps_pacs.analysis.pieces import centres
 from spineps_pacs.analysis.second_opinion import DISAGREE, Vote, said_by
 from spineps_pacs.analysis.study import SAME_MM
-from spineps_pacs.domain.anatomy import CORPUS_ID
+from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_OFFSET, LEVEL_IDS, SACRUM_ID
 from spineps_pacs.domain.masks import LevelMethod
-from spineps_pacs.domain.report import Report
+from spineps_pacs.domain.report import Point, Report
 
 TRUST = 0.9
-"""How often a station's names are taken to be right: stated, not measured."""
+"""How often the names of another result are taken to be right: stated, not measured."""
+USUAL_LAST = LEVEL_IDS["L5"]
 
 
-def station_votes(report: Report, others: Sequence[Report]) -> tuple[Vote, ...]:
-    """One vote a station that shares vertebrae and the frame of reference with the report.
+@dataclass(frozen=True)
+class Known:
+    """What is kept of a result for other results: the frame of reference, bodies by instance (LPS mm), their names.
 
-    A vertebra is the same where centres of bodies lie within 12 mm. A station that only counts, or whose own names
-    are disputed, has no vote.
+    `names` is empty where they were only counted, counted from an anchor, or disputed. `last` is the instance of the
+    vertebra that stands on the sacrum, where that is in view.
     """
-    return tuple(_votes(report, others))
+
+    frame: str
+    bodies: Mapping[int, Point]
+    names: Mapping[int, int]
+    last: int | None = None
 
 
-def _votes(report: Report, others: Sequence[Report]) -> Iterator[Vote]:
-    frame = report.volume.geometry.frame_of_reference_uid
-    own = _centres(report)
-    for n, other in enumerate(others, start=1):
-        if not frame or other.volume.geometry.frame_of_reference_uid != frame or not _speaks(other):
-            continue
-        named = {c.instance: c.level for c in other.levels.choices}
-        theirs = {i: at for i, at in _centres(other).items() if named.get(i) is not None}
-        shared = {i: named[near] for i, at in own.items() if (near := _nearest(at, theirs)) is not None}
-        names = {i: level for i, level in shared.items() if level is not None}
-        if names:
-            yield said_by(f"another station ({n})", names, TRUST)
+def known(report: Report) -> Known:
+    """What a report has to say to others."""
+    trusted = report.levels.method is LevelMethod.MODEL and all(flag.kind != DISAGREE for flag in report.flags)
+    names = {c.instance: c.level for c in report.levels.choices if c.level is not None} if trusted else {}
+    ordered = _ordered(report)
+    last = ordered[-1] if ordered and _seen(report, ordered)[0] else None
+    return Known(report.volume.geometry.frame_of_reference_uid, _bodies(report), names, last)
 
 
-def _speaks(other: Report) -> bool:
-    return other.levels.method is not LevelMethod.COUNTED and all(flag.kind != DISAGREE for flag in other.flags)
+def votes(own: Known, others: Sequence[Known]) -> tuple[Vote, ...]:
+    """One vote for each other result that can say something about these vertebrae."""
+    found = (_station(own, other, n) or _earlier(own, other) for n, other in enumerate(others, start=1))
+    return tuple(vote for vote in found if vote is not None)
 
 
-def _centres(report: Report) -> dict[int, np.ndarray]:
+def anchors_seen(report: Report) -> tuple[list[int], bool, bool]:
+    """Instances from the head down, whether the sacrum follows, and whether the topmost has a dens."""
+    ordered = _ordered(report)
+    return (ordered, *(_seen(report, ordered) if ordered else (False, False)))
+
+
+def _station(own: Known, other: Known, number: int) -> Vote | None:
+    if not own.frame or other.frame != own.frame or not other.names:
+        return None
+    named = {i: at for i, at in other.bodies.items() if i in other.names}
+    names = {i: other.names[near] for i, near in _shared(own.bodies, named)}
+    return said_by(f"another station ({number})", names, TRUST) if names else None
+
+
+def _earlier(own: Known, other: Known) -> Vote | None:
+    """Only an unusual last vertebra is news: that L5 is the usual one, the sacrum says by itself."""
+    if own.frame == other.frame or own.last is None or other.last is None:
+        return None
+    level = other.names.get(other.last, USUAL_LAST)
+    return said_by("an earlier study", {own.last: level}, TRUST) if level != USUAL_LAST else None
+
+
+def _shared(own: Mapping[int, Point], others: Mapping[int, Point]) -> Iterator[tuple[int, int]]:
+    """Own instance and the other's at the same place."""
+    for i, at in own.items():
+        away = {n: float(np.linalg.norm(np.subtract(other, at))) for n, other in others.items()}
+        near = min(away, key=lambda n: away[n], default=None)
+        if near is not None and away[near] <= SAME_MM:
+            yield i, near
+
+
+def _ordered(report: Report) -> list[int]:
+    return [c.instance for c in sorted(report.levels.choices, key=lambda c: c.position)]
+
+
+def _seen(report: Report, ordered: list[int]) -> tuple[bool, bool]:
+    """Sacrum and dens as the report's masks show them."""
+    way = turn(report.volume.geometry)
+    kinds, instances = way.there(report.structures.labels), way.there(report.instances.labels)
+    bones = np.where((instances < DISC_OFFSET) & (instances != SACRUM_ID), instances, 0)
+    found = landmarks(Spine(way.there(report.volume.voxels), kinds, bones, way.after), ordered)
+    return found.sacrum, found.axis
+
+
+def _bodies(report: Report) -> dict[int, Point]:
     """Centre of each vertebra's body in LPS mm."""
     bodies = np.where(report.structures.labels == CORPUS_ID, report.instances.labels, 0)
-    named = {c.instance for c in report.levels.choices}
-    return {i: report.volume.geometry.to_world(np.array(at)) for i, at in centres(bodies).items() if i in named}
-
-
-def _nearest(at: np.ndarray, others: dict[int, np.ndarray]) -> int | None:
-    away = {i: float(np.linalg.norm(other - at)) for i, other in others.items()}
-    near = min(away, key=lambda i: away[i], default=None)
-    return near if near is not None and away[near] <= SAME_MM else None
+    counted = {c.instance for c in report.levels.choices}
+    found = {i: report.volume.geometry.to_world(np.array(at)) for i, at in centres(bodies).items() if i in counted}
+    return {i: (round(float(x), 2), round(float(y), 2), round(float(z), 2)) for i, (x, y, z) in found.items()}

@@ -9,11 +9,11 @@ import pytest
 
 from spineps_pacs.analysis.measurements import measure
 from spineps_pacs.analysis.opinion_pairs import renumbered
-from spineps_pacs.analysis.second_opinion import OpinionSettings, Vote
+from spineps_pacs.analysis.second_opinion import OpinionSettings
 from spineps_pacs.analysis.second_report import SecondSettings, reviewed
 from spineps_pacs.analysis.small_fov import instance_ids, named, structure_ids
 from spineps_pacs.analysis.small_fov_input import PIXEL_MM
-from spineps_pacs.analysis.station_votes import station_votes
+from spineps_pacs.analysis.station_votes import Known, known, votes
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.masks import UNCONFIRMED, InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
 from spineps_pacs.domain.report import Flag, ModelUsed, Report
@@ -101,11 +101,14 @@ def test_a_second_labeller_that_sees_nothing_is_told() -> None:
     assert any("neither a vertebra nor a disc" in note for note in after.volume.notes)
 
 
-def test_an_earlier_study_against_both_is_told() -> None:
-    """A vote of an earlier study against names that both gave is flagged."""
-    votes = (Vote("an earlier study", ((20, 21),), 0.9),)
-    after = reviewed(_report(), Twin(TRUE), votes=votes)
-    assert "an earlier study speaks against them" in after.flags[0].sentence
+def test_an_earlier_study_remembers_an_unusual_last_vertebra() -> None:
+    """That L6 stands on the sacrum stays so for life: an earlier study with it speaks against L5 there."""
+    own, before = Known("1.2.3", {}, {19: 19, 20: 20}, 20), Known("9.9", {}, {25: 25}, 25)
+    (vote,) = votes(own, [before])
+    assert (vote.source, vote.names) == ("an earlier study", ((20, 25),))
+    usual, unseen = Known("9.9", {}, {24: 24}, 24), Known("9.9", {}, {25: 25})
+    assert votes(own, [usual, unseen]) == ()
+    assert votes(Known("1.2.3", {}, {19: 19}), [before]) == ()
 
 
 def test_without_vertebrae_nobody_is_asked() -> None:
@@ -130,11 +133,12 @@ def test_a_broken_model_is_an_error() -> None:
 def test_a_neighbouring_station_votes() -> None:
     """A station that shares vertebrae votes for its own names of them; one elsewhere, counted or disputed does not."""
     report, other = _report(), _report(lower=1)
-    (vote,) = station_votes(report, [other])
+    (vote,) = votes(known(report), [known(other)])
     assert dict(vote.names) == {i: i + 1 for i in (19, 20, 21, 22, 23, 24)}
     far = replace(other.volume, geometry=Geometry(other.volume.geometry.affine, other.volume.geometry.shape, "9.9"))
     disputed = replace(other, flags=(Flag("labellers-disagree", "x"),))
     counted = replace(other, levels=replace(other.levels, method=LevelMethod.COUNTED))
-    assert station_votes(report, [replace(other, volume=far), disputed, counted]) == ()
-    after = reviewed(report, Twin(TRUE), votes=[vote])
+    silent = [known(one) for one in (replace(other, volume=far), disputed, counted)]
+    assert votes(known(report), silent) == ()
+    after = reviewed(report, Twin(TRUE), others=[known(other)])
     assert "another station (1) speaks against them" in after.flags[0].sentence
