@@ -14,7 +14,9 @@ from spineps_pacs.domain.attributes import quietly
 from spineps_pacs.domain.series import Series
 
 DATA = Path(__file__).parent / "data"
-NAMES = tuple(sorted(path.name.removesuffix(".tar.xz") for path in DATA.glob("*.tar.xz")))
+NAMES = tuple(
+    sorted(path.name.removesuffix(".tar.xz") for path in DATA.glob("*.tar.xz") if not path.name.startswith("store-"))
+)
 
 
 @cache
