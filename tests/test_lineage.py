@@ -23,7 +23,7 @@ from spineps_pacs.storage.records import SqlRecords
 from spineps_pacs.storage.tables import open_database, sqlite_url
 from spineps_pacs.workflow.stages import outbox_name
 
-SMALL = StudyRequest(wishes=Wishes(levels="L1-S1"), slices=11, pixel=1.6, slice_spacing=5.0, only_t2=True)
+SMALL = StudyRequest(wishes=Wishes(levels="L4-S1"), slices=7, pixel=2.5, slice_spacing=6.0, only_t2=True)
 SETTINGS = "[node]\ndata_folder = 'data'\n[models]\nfolder = 'study/truth'\n[results]\npictures = false\n"
 
 
