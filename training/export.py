@@ -176,20 +176,29 @@ def write_instance(checkpoint: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "inference_config.json", instance_config())
     state = {f"network.{key}": value for key, value in halved(network.state_dict()).items()}
-    options = argparse.Namespace(channelwise=True, dim=CUTOUT_DIM, num_channels=CUTOUT_CHANNELS)
     content = {
         "epoch": 0,
         "global_step": 0,
         "pytorch-lightning_version": "2.6.6",
         "state_dict": state,
-        "hyper_parameters": {
-            "opt": options,
-            "do2D": False,
-            "num_channels": CUTOUT_CHANNELS,
-            "dim": CUTOUT_DIM,
-        },
+        "hyper_parameters": instance_parameters(CUTOUT_CHANNELS, CUTOUT_DIM),
     }
     torch.save(content, folder / "synthetic-spine-weights.ckpt")
+
+
+def instance_parameters(channels: int, dim: int) -> Json:
+    """Hyper-parameters without which SPINEPS does not load an instance checkpoint; only shape and channels matter."""
+    options = argparse.Namespace(
+        channelwise=True,
+        n_epoch=0,
+        lr=0.0,
+        lr_end_factor=0.0,
+        l2_reg_w=0.0,
+        dsc_loss_w=0.0,
+        num_channels=channels,
+        dim=dim,
+    )
+    return {"opt": options, "do2D": False, "num_channels": channels, "dim": dim}
 
 
 def _write_json(path: Path, content: Json) -> None:

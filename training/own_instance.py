@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from torch import nn
 from spineps_pacs.domain.anatomy import HEAD_TO_TAIL, SACRUM_ID
 from spineps_pacs.engines.unet3d import Unet3D
 from training.cutouts import BODY, Cutout, Frame, cutout_around
-from training.export import instance_config
+from training.export import instance_config, instance_parameters
 from training.losses import level_loss
 from training.own_cases import Spacing, prepared_cases
 from training.recipe import CUTOUT_CHANNELS, MAPPING
@@ -133,12 +132,11 @@ def write_folder(network: nn.Module, out: Path, settings: Settings) -> None:
         "vert_size_threshold": 250,
     }
     (out / "inference_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    shape = {"num_channels": CUTOUT_CHANNELS, "dim": settings.dim}
     content = {
         "epoch": settings.epochs,
         "global_step": 0,
         "pytorch-lightning_version": "2.6.6",
         "state_dict": {f"network.{key}": value.detach().cpu() for key, value in network.state_dict().items()},
-        "hyper_parameters": {"opt": argparse.Namespace(channelwise=True, **shape), "do2D": False, **shape},
+        "hyper_parameters": instance_parameters(CUTOUT_CHANNELS, settings.dim),
     }
     torch.save(content, out / "instance-weights.ckpt")
