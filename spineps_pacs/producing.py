@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spineps_pacs import settings
+from spineps_pacs import opinions, settings
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.job import Verdict
 from spineps_pacs.domain.ports import Datasets, Engines, Phases, Produce, Result
@@ -34,11 +34,17 @@ def recipe(current: Settings) -> str:
         "files": [],
     }
     if current.models.folder is not None and current.models.folder.is_dir():
-        from spineps_pacs.engines.weights import files_of
-
-        stamps = tuple((path, path.stat().st_mtime_ns) for path in files_of(current.models.folder))
-        parts["files"] = _digests(current.models.folder, stamps)
+        parts["files"] = _digests_of(current.models.folder)
+    if current.second_opinion.enabled:
+        parts["second_opinion"] = opinions.ingredients(current.second_opinion)
+        parts["second_files"] = _digests_of(opinions.networks_folder(current.second_opinion, current.models))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digests_of(folder: Path) -> list[tuple[str, str]]:
+    from spineps_pacs.engines.weights import files_of
+
+    return _digests(folder, tuple((path, path.stat().st_mtime_ns) for path in files_of(folder)))
 
 
 @functools.lru_cache(maxsize=4)
@@ -113,6 +119,7 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets) -> Produce:
     What is part of a job's name is as it was when the process started: models, and what is written.
     """
     started, loaded = live(), _Loaded()
+    second = opinions.Opinions(started)
 
     def produced(series: Series, phases: Phases) -> list[Result]:
         from spineps_pacs.analysis.pipeline import analyse
@@ -128,6 +135,8 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets) -> Produce:
         report = analyse(
             series, loaded.engines(current.models), analysis_settings(current), of_the_whole(phases), time.monotonic
         )
+        others = records.of_patient(job.id) if current.second_opinion.enabled else ()
+        report = second.review(report, job, others, lambda _done, _total: phases("review", 98, 100))
         phases("encode", 99, 100)
         options = encode_options(current)
         origin = Origin(first_seen(records, series), recipe(current), predecessors(records, outbox, job))

@@ -170,6 +170,19 @@ class Models(_Section):
     release_address: str = "https://github.com/Hendrik-code/spineps/releases/download"
 
 
+class SecondOpinion(_Section):
+    """The second labeller, and what its disagreement does."""
+
+    enabled: bool = False
+    folder: Path | None = None
+    pixel_mm: float = Field(0.85, ge=0.1, le=10)
+    leader: Literal["spineps", "small-fov"] = "spineps"
+    on_disagreement: Literal["flag", "withhold"] = "flag"
+    anchors: Literal["flag", "weigh"] = "flag"
+    least_confidence: float = Field(0.9, ge=0, le=1)
+    release_address: str = "https://github.com/LiquidFun/Spine/releases/download"
+
+
 class Shadow(_Section):
     """A second model set that runs beside the first and sends nothing."""
 
@@ -286,6 +299,7 @@ class Settings(BaseSettings):
     selection: Selection = Selection()
     study: Study = Study()
     models: Models = Models()
+    second_opinion: SecondOpinion = SecondOpinion()
     shadow: Shadow = Shadow()
     results: Results = Results()
     destination: tuple[Destination, ...] = ()

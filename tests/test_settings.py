@@ -28,7 +28,7 @@ def _keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[
 
 def _section(text: str, name: str) -> str:
     """The part of the file that speaks of a table, commented out or not."""
-    starts = re.split(r"(?m)^(?=#? ?\[+[a-z.]+\]+\s*$)", text)
+    starts = re.split(r"(?m)^(?=#? ?\[+[a-z._]+\]+\s*$)", text)
     return "\n".join(s for s in starts if re.match(rf"#? ?\[+{name}[\].]", s))
 
 

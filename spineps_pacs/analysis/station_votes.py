@@ -6,6 +6,7 @@ earlier study does not; it knows which vertebra stands on the sacrum, which stay
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ USUAL_LAST = LEVEL_IDS["L5"]
 
 @dataclass(frozen=True)
 class Known:
-    """What is kept of a result for other results: the frame of reference, bodies by instance (LPS mm), their names.
+    """What is kept of a result for other results: a digest of the frame of reference, bodies (LPS mm), their names.
 
     `names` is empty where they were only counted, counted from an anchor, or disputed. `last` is the instance of the
     vertebra that stands on the sacrum, where that is in view.
@@ -46,7 +47,8 @@ def known(report: Report) -> Known:
     names = {c.instance: c.level for c in report.levels.choices if c.level is not None} if trusted else {}
     ordered = _ordered(report)
     last = ordered[-1] if ordered and _seen(report, ordered)[0] else None
-    return Known(report.volume.geometry.frame_of_reference_uid, _bodies(report), names, last)
+    frame = report.volume.geometry.frame_of_reference_uid
+    return Known(hashlib.sha256(frame.encode()).hexdigest()[:16] if frame else "", _bodies(report), names, last)
 
 
 def votes(own: Known, others: Sequence[Known]) -> tuple[Vote, ...]:
