@@ -5,8 +5,10 @@ Stations share a frame of reference; a vertebra is the same in two of them when 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +27,46 @@ UNSURE = 0.5
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One vertebra as one station saw it; `station` counts from 0, `level` is None where it was only counted."""
+class Body:
+    """One vertebra of a station: instance, centre of its body (LPS mm), level or None where it was only counted."""
 
-    station: int
     instance: int
     centre: Point
     level: int | None
     confidence: float
+
+
+@dataclass(frozen=True)
+class Station:
+    """What joining needs of one report, and nothing that names a patient; `frame` stands for a frame of reference."""
+
+    frame: str
+    bodies: tuple[Body, ...]
+    demonstration: bool = False
+
+    def to_json(self) -> str:
+        """To be kept beside the result."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, kept: str) -> Station:
+        """As it was kept."""
+        found = json.loads(kept)
+        bodies = (Body(b["instance"], tuple(b["centre"]), b["level"], b["confidence"]) for b in found["bodies"])
+        return cls(found["frame"], tuple(bodies), found["demonstration"])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One vertebra as one station saw it; `station` counts from 0."""
+
+    station: int
+    body: Body
+
+    @property
+    def level(self) -> int | None:
+        """What the station calls it."""
+        return self.body.level
 
 
 @dataclass(frozen=True)
@@ -57,12 +91,28 @@ class JoinedLevels:
     flags: tuple[str, ...]
 
 
-def join(stations: Sequence[Report]) -> JoinedLevels:
+def station(report: Report) -> Station:
+    """What a report has to say of its vertebrae."""
+    bodies = np.where(report.structures.labels == CORPUS_ID, report.instances.labels, 0)
+    found = centres(bodies)
+    counted = report.levels.method is LevelMethod.COUNTED
+    kept = []
+    for choice in report.levels.choices:
+        if choice.instance in found:
+            x, y, z = (round(float(c), 2) for c in report.volume.geometry.to_world(np.array(found[choice.instance])))
+            sure = UNSURE if choice.confidence is None else choice.confidence
+            kept.append(Body(choice.instance, (x, y, z), None if counted else choice.level, sure))
+    uid = report.volume.geometry.frame_of_reference_uid
+    frame = hashlib.sha256(uid.encode()).hexdigest()[:16] if uid else ""
+    return Station(frame, tuple(kept), report.demonstration)
+
+
+def join(stations: Sequence[Station]) -> JoinedLevels:
     """One numbering for all stations: the one that their names support most, each by its confidence."""
-    frames = {r.volume.geometry.frame_of_reference_uid for r in stations}
-    if len(frames) != 1 or not next(iter(frames), ""):
+    frames = {it.frame for it in stations}
+    if len(frames) != 1 or not next(iter(frames)):
         raise Unusable(f"the stations have {len(frames)} frames of reference; levels can only be joined within one")
-    chain = _chain([seen for n, report in enumerate(stations) for seen in _seen(n, report)])
+    chain = _chain([Seen(n, body) for n, it in enumerate(stations) for body in it.bodies])
     ranked = sorted(((_support(chain, names), names) for names in _candidates(chain)), key=lambda item: -item[0])
     if not ranked:
         return JoinedLevels(tuple(JoinedLevel(None, seen) for seen in chain), None, ("no station names its levels",))
@@ -72,22 +122,10 @@ def join(stations: Sequence[Report]) -> JoinedLevels:
     return JoinedLevels(levels, margin, tuple(_disagreements(levels)))
 
 
-def _seen(station: int, report: Report) -> Iterator[Seen]:
-    bodies = np.where(report.structures.labels == CORPUS_ID, report.instances.labels, 0)
-    found = centres(bodies)
-    counted = report.levels.method is LevelMethod.COUNTED
-    for choice in report.levels.choices:
-        if choice.instance in found:
-            x, y, z = (float(c) for c in report.volume.geometry.to_world(np.array(found[choice.instance])))
-            level = None if counted else choice.level
-            sure = UNSURE if choice.confidence is None else choice.confidence
-            yield Seen(station, choice.instance, (x, y, z), level, sure)
-
-
 def _chain(everything: Sequence[Seen]) -> list[tuple[Seen, ...]]:
     """The same vertebrae of several stations together, from the head down."""
     groups: list[list[Seen]] = []
-    for seen in sorted(everything, key=lambda s: -s.centre[2]):
+    for seen in sorted(everything, key=lambda s: -s.body.centre[2]):
         near = [g for g in groups if all(s.station != seen.station for s in g) and _distance(g, seen) <= SAME_MM]
         if near:
             min(near, key=lambda g: _distance(g, seen)).append(seen)
@@ -97,11 +135,11 @@ def _chain(everything: Sequence[Seen]) -> list[tuple[Seen, ...]]:
 
 
 def _middle(group: Sequence[Seen]) -> NDArray[np.float64]:
-    return np.asarray(np.mean([s.centre for s in group], axis=0))
+    return np.asarray(np.mean([s.body.centre for s in group], axis=0))
 
 
 def _distance(group: Sequence[Seen], seen: Seen) -> float:
-    return float(np.linalg.norm(_middle(group) - np.array(seen.centre)))
+    return float(np.linalg.norm(_middle(group) - np.array(seen.body.centre)))
 
 
 def _candidates(chain: Sequence[tuple[Seen, ...]]) -> Iterator[tuple[int | None, ...]]:
@@ -138,7 +176,7 @@ def _next(level: int | None, step: int) -> int | None:
 def _support(chain: Sequence[tuple[Seen, ...]], names: Sequence[int | None]) -> float:
     """The confidences of all names that a numbering agrees with."""
     return sum(
-        s.confidence
+        s.body.confidence
         for group, name in zip(chain, names, strict=True)
         for s in group
         if s.level is not None and s.level == name

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from spineps_pacs.analysis.study import JoinedLevels, join
+from spineps_pacs.analysis import study
+from spineps_pacs.analysis.study import JoinedLevels, Station, join
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.masks import InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
 from spineps_pacs.domain.report import Report
@@ -16,7 +15,7 @@ from spineps_pacs.domain.volume import Geometry, Volume
 HEIGHT_MM = 30
 
 
-def station(first: int, names: list[int | None], sure: float = 0.9, frame: str = "1.2.3") -> Report:
+def station(first: int, names: list[int | None], sure: float = 0.9, frame: str = "1.2.3") -> Station:
     """Vertebrae at 30 mm steps; the station begins `first` steps below the head."""
     shape = (HEIGHT_MM * len(names) // 2, 10, 10)
     structures, instances = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
@@ -28,7 +27,7 @@ def station(first: int, names: list[int | None], sure: float = 0.9, frame: str =
     geometry = Geometry(affine, shape, frame)
     choices = tuple(LevelChoice(n + 2, n + 1, name, sure) for n, name in enumerate(names))
     method = LevelMethod.MODEL if any(names) else LevelMethod.COUNTED
-    return Report(
+    report = Report(
         volume=Volume(np.zeros(shape, np.int16), geometry),
         structures=SemanticMask(structures, geometry),
         instances=InstanceMask(instances, geometry),
@@ -37,6 +36,7 @@ def station(first: int, names: list[int | None], sure: float = 0.9, frame: str =
         models=(),
         mode="corrected",
     )
+    return study.station(report)
 
 
 def levels(joined: JoinedLevels) -> list[int | None]:
@@ -81,4 +81,14 @@ def test_thirteen_thoracic_vertebrae_are_carried_on_below() -> None:
 def test_stations_of_two_frames_cannot_be_joined() -> None:
     """Places in different frames of reference say nothing of each other."""
     with pytest.raises(Unusable, match="2 frames of reference"):
-        join([station(0, [17]), replace(station(1, [18], frame="1.2.4"))])
+        join([station(0, [17]), station(1, [18], frame="1.2.4")])
+    with pytest.raises(Unusable, match="frames of reference"):
+        join([station(0, [17], frame=""), station(1, [18], frame="")])
+
+
+def test_what_is_kept_of_a_station_is_as_it_was_and_names_no_frame() -> None:
+    """There and back through JSON; the frame of reference is kept as a digest."""
+    kept = station(0, [19, 20, None], frame="1.2.3.4.5")
+    assert Station.from_json(kept.to_json()) == kept
+    assert "1.2.3.4.5" not in kept.to_json()
+    assert [body.level for body in kept.bodies] == [19, 20, None]
