@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test tools demo viewer test quick test-long crash test-orthanc-matrix check parity bench model-eval pins wheel clean
+.PHONY: help venv venv-test tools demo viewer test quick test-long crash test-orthanc-matrix check docs parity bench model-eval pins wheel clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -61,6 +61,9 @@ parity: venv ## our masks beside those of upstream, stage by stage, upstream in 
 
 model-eval: venv ## the embedded model on fresh made-up spines; compares with the committed table
 	@$(BIN)/python -m training.evaluate_default
+
+docs: venv-test ## the documentation as a site, in build/site
+	@$(BIN)/python scripts/docs_site.py
 
 pins: ## renew constraints.txt
 	@scripts/renew-pins

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import time
@@ -236,9 +237,13 @@ class NodeBoard:
 
     def _models(self) -> tuple[shown.ModelFact, ...]:
         """Those of the newest result."""
-        reports = sorted((self._common.folder / PAGES).glob("*/report.json"), key=lambda p: p.stat().st_mtime)
-        models: list[dict[str, Any]] = json.loads(reports[-1].read_text(encoding="utf-8"))["models"] if reports else []
-        return tuple(shown.ModelFact(**model) for model in models)
+        try:
+            with os.scandir(self._common.folder / PAGES) as entries:
+                _, newest = max((entry.stat().st_mtime, entry.path) for entry in entries if entry.name[0] != ".")
+            plain = json.loads((Path(newest) / "report.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none yet, or just erased
+            return ()
+        return tuple(shown.ModelFact(**model) for model in plain["models"])
 
 
 def join(half: Half, live: Live, common: Shared, queue: DbosChain) -> None:

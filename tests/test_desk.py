@@ -16,7 +16,7 @@ from web.board_twin import REPORT, SKIPPED, TAKEN, job
 
 from spineps_pacs import app, desk, logs, settings
 from spineps_pacs.domain.errors import SettingsError, Unusable
-from spineps_pacs.domain.job import Job, Sending, State
+from spineps_pacs.domain.job import Finding, Job, Sending, State
 from spineps_pacs.engines.weights import embedded_folder
 from spineps_pacs.settings import Settings
 from spineps_pacs.storage.datasets import DatasetFolder
@@ -205,6 +205,20 @@ def test_drift_and_tally_read_what_was_remembered(common: app.Shared) -> None:
     tally = board(common).tally()
     assert tally.verdicts == {"taken": 1, "T2 weighting": 1}
     assert tally.phases_s == {"semantic": (1, 3.5)}
+
+
+def test_a_verdict_that_changes_is_counted_anew(common: app.Shared) -> None:
+    """Verdicts are read once; a job that changed since is read again. Quotes in a rule's texts lead nowhere."""
+    trap = Finding("modality", True, '"rule": "trap", "passed": false', "MR")
+    skipped = replace(SKIPPED, findings=(trap, *SKIPPED.findings[1:]))
+    common.records.put(job("a", State.SKIPPED, verdict=skipped, changed=1.0))
+    looking = board(common)
+    for _ in range(2):
+        assert looking.tally().verdicts == {"T2 weighting": 1}
+    with common.database.begin() as connection:
+        connection.execute(JOBS.delete())
+        connection.execute(JOBS.insert(), [_row(job("a", State.WAITING, verdict=TAKEN, changed=2.0))])
+    assert looking.tally().verdicts == {"taken": 1}
 
 
 def test_beyond_loopback_somebody_must_be_asked() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -13,7 +14,11 @@ from spineps_pacs.domain.job import Job, State
 from spineps_pacs.storage.records import _job, _sendings
 from spineps_pacs.storage.tables import EVENTS, JOBS, SENDINGS
 
-TAKEN = "taken"
+TAKEN, OTHER = "taken", "other"
+MOST_ASKED = 500
+"""Jobs in one question; databases limit the parameters of a statement."""
+_FAILED = re.compile(r'"rule": "((?:[^"\\]|\\.)*)", "passed": false')
+"""The first rule that failed, in a verdict as the records write it; quotes inside its texts are escaped."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Overview:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine.execution_options(reading=True)
+        self._outcomes: dict[str, tuple[float, str]] = {}
 
     def jobs(self, asked: Asked) -> tuple[tuple[Job, ...], int]:
         """One page, newest first, and how many fit in all."""
@@ -70,10 +76,13 @@ class Overview:
 
     def judged(self, since: float = 0.0) -> list[tuple[str, float, str]]:
         """Source, time and outcome of each verdict: taken, or the first rule that failed."""
-        query = sa.select(JOBS.c.source, JOBS.c.created, JOBS.c.verdict)
+        query = sa.select(JOBS.c.id, JOBS.c.changed, JOBS.c.source, JOBS.c.created)
         query = query.where(JOBS.c.verdict.is_not(None), JOBS.c.created >= since)
         with self._engine.begin() as connection:
-            return [(row.source, row.created, _outcome(row.verdict)) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+            unread = {job: changed for job, changed, _, _ in rows if self._outcomes.get(job, (0, ""))[0] != changed}
+            self._outcomes |= {job: (unread[job], outcome) for job, outcome in _read(connection, list(unread))}
+        return [(source, created, self._outcomes.get(job, (0, OTHER))[1]) for job, _, source, created in rows]
 
     def analyses_s(self, most: int = 20) -> list[float]:
         """How long the last analyses took, in seconds."""
@@ -95,11 +104,19 @@ def _spans(rows: Sequence[tuple[str, str, float]]) -> list[float]:
     return spans
 
 
+def _read(connection: sa.Connection, jobs: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The outcomes of these jobs; verdicts are long, so they are read once."""
+    for start in range(0, len(jobs), MOST_ASKED):
+        query = sa.select(JOBS.c.id, JOBS.c.verdict).where(JOBS.c.id.in_(jobs[start : start + MOST_ASKED]))
+        for row in connection.execute(query.where(JOBS.c.verdict.is_not(None))):
+            yield row.id, _outcome(row.verdict)
+
+
 def _outcome(text: str) -> str:
-    if text.startswith('{"taken": true'):  # as the records write it; most are, and thousands are read at once
+    if text.startswith('{"taken": true'):  # as the records write it; thousands are read at once, so not by a parser
         return TAKEN
-    verdict = json.loads(text)
-    return next((str(f["rule"]) for f in verdict["findings"] if not f["passed"]), "other")
+    failed = _FAILED.search(text)
+    return str(json.loads(f'"{failed[1]}"')) if failed else OTHER
 
 
 def _where(asked: Asked) -> sa.ColumnElement[bool]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +15,17 @@ from typing import Any
 from spineps_pacs.web.board import DriftRow
 
 TAKEN = "taken"
+DAY_S = 86400.0
 
 
 def week(seconds: float) -> str:
     """The ISO week of a time, UTC."""
-    year, number, _ = datetime.fromtimestamp(seconds, UTC).isocalendar()
+    return _week_of_day(int(seconds // DAY_S))
+
+
+@functools.lru_cache(maxsize=400)
+def _week_of_day(day: int) -> str:
+    year, number, _ = datetime.fromtimestamp(day * DAY_S, UTC).isocalendar()
     return f"{year}-W{number:02}"
 
 
@@ -48,13 +56,19 @@ def remembered(folder: Path, weeks: int = 26) -> list[dict[str, Any]]:
     """The newest line of each job of the last weeks; one that a power cut left half is passed over."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.jsonl"))[-weeks:]:
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(text)
-            except ValueError:
-                continue
-            found[entry["job"]] = entry
+        stamp = path.stat()
+        found |= {entry["job"]: entry for entry in _entries(path, stamp.st_mtime_ns, stamp.st_size)}
     return list(found.values())
+
+
+@functools.lru_cache(maxsize=52)
+def _entries(path: Path, changed_ns: int, size: int) -> tuple[dict[str, Any], ...]:  # noqa: ARG001  they tell versions apart
+    """The lines of a file as it is; weeks that are over are read once."""
+    found = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(text))
+    return tuple(found)
 
 
 def rows(entries: Iterable[Mapping[str, Any]], judged: Iterable[tuple[str, float, str]]) -> list[DriftRow]:
@@ -62,9 +76,9 @@ def rows(entries: Iterable[Mapping[str, Any]], judged: Iterable[tuple[str, float
     measured: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for entry in entries:
         measured.setdefault((entry["source"], entry["week"]), []).append(entry)
-    verdicts: dict[tuple[str, str], Counter[str]] = {}
+    verdicts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for source, at, outcome in judged:
-        verdicts.setdefault((source, week(at)), Counter())[outcome] += 1
+        verdicts[source, week(at)][outcome] += 1
     return [_row(key, measured.get(key, ()), verdicts.get(key, Counter())) for key in sorted({*measured, *verdicts})]
 
 

@@ -1,0 +1,1 @@
+"""The documentation: its statements are those of the code, its commands run, its site builds."""
