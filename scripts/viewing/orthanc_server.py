@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
+OUTSIDE = Path("/host")
+"""Where an Orthanc with a root of its own finds the machine's files."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,32 @@ class OrthancPorts:
 
 @dataclass(frozen=True)
 class OrthancOptions:
-    """What an Orthanc is started with: its folder, ports, plugins by file name, and further configuration."""
+    """What an Orthanc is started with: its folder, ports, plugins by file name, and further configuration.
+
+    `root` names the root of another Debian, with this machine's files mounted at `OUTSIDE` in it (scripts/orthanc-root).
+    """
 
     folder: Path
     ports: OrthancPorts = OrthancPorts()
     plugins: tuple[str, ...] = ("libOrthancDicomWeb.so",)
     more: dict[str, Any] = field(default_factory=dict)
+    root: Path | None = None
+
+    def seen(self, path: Path) -> str:
+        """A file of this machine as Orthanc sees it."""
+        return str(path if self.root is None else OUTSIDE / path.resolve().relative_to("/"))
+
+    def run(self, command: list[str]) -> list[str]:
+        """A command that Orthanc shall start on this machine."""
+        return command if self.root is None else ["chroot", str(OUTSIDE), *command]
 
 
 def configuration(options: OrthancOptions) -> dict[str, Any]:
     """Orthanc's JSON: on this machine, without users, series stable after a second."""
     return {
         "Name": "spineps-pacs",
-        "StorageDirectory": str(options.folder / "storage"),
-        "IndexDirectory": str(options.folder / "storage"),
+        "StorageDirectory": options.seen(options.folder / "storage"),
+        "IndexDirectory": options.seen(options.folder / "storage"),
         "HttpPort": options.ports.http,
         "DicomPort": options.ports.dicom,
         "DicomAet": "ORTHANC",
@@ -78,12 +92,14 @@ def address(options: OrthancOptions) -> str:
 
 def start(options: OrthancOptions) -> subprocess.Popen[bytes]:
     """Starts Orthanc and waits until it answers; its log goes to orthanc.log in its folder."""
-    program = shutil.which("Orthanc") or "/usr/sbin/Orthanc"
+    program = [shutil.which("Orthanc") or "/usr/sbin/Orthanc"]
+    if options.root is not None:
+        program = ["chroot", str(options.root), "/usr/sbin/Orthanc"]
     options.folder.mkdir(parents=True, exist_ok=True)
     file = options.folder / "orthanc.json"
     file.write_text(json.dumps(configuration(options), indent=1))
-    log = (options.folder / "orthanc.log").open("ab")
-    process = subprocess.Popen([program, str(file)], stdout=log, stderr=log)
+    with (options.folder / "orthanc.log").open("ab") as log:
+        process = subprocess.Popen([*program, options.seen(file)], stdout=log, stderr=log)
     _await(process, address(options), options.folder)
     return process
 
@@ -95,6 +111,8 @@ def _await(process: subprocess.Popen[bytes], url: str, folder: Path, limit_s: fl
             raise SystemExit(f"Orthanc ended at once (exit code {process.returncode}); see {folder / 'orthanc.log'}")
         try:
             get(url, "/system")
+        except urllib.error.HTTPError:
+            raise
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.2)
         else:
