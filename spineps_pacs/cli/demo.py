@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain
 from spineps_pacs.domain.job import Job, State
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pynetdicom.association import Association
+
     from spineps_pacs.settings import Settings
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -71,10 +75,10 @@ def demo(
     """
     ground = prepare(folder)
     print(_first_line())
-    with _stop_on_terminate(), _pacs(ground), _node(ground) as node:
+    with _told_to_stop() as told, _pacs(ground), _node(ground, told) as node:
         series = _study(ground, seed)
         _await_port(node, ground.dicom)
-        _send(ground, series)
+        _send(ground, node, series)
         jobs = _watch(ground, node, len(series), time.monotonic() + 60 * minutes)
         code = _tell(ground, jobs)
         if viewer:
@@ -163,18 +167,45 @@ def _first_line() -> str:
     return "Demonstration with the embedded model: trained on synthetic spines, not for diagnosis or measurement."
 
 
+@dataclass(frozen=True)
+class Node:
+    """The node's process, and whether the demonstration was told to stop."""
+
+    process: subprocess.Popen[bytes]
+    told: threading.Event
+
+    def look(self) -> None:
+        """Goes on only while the node runs and nobody has pressed Ctrl-C."""
+        if self.told.is_set():
+            raise KeyboardInterrupt
+        if self.process.poll() is not None:
+            raise DemoFailed(f"the node ended with exit code {self.process.returncode}; see node.log in its folder")
+
+
 @contextmanager
-def _stop_on_terminate() -> Iterator[None]:
-    """SIGTERM ends the demonstration as Ctrl-C does, so that nothing is left running."""
+def _told_to_stop() -> Iterator[threading.Event]:
+    """SIGTERM ends the demonstration as Ctrl-C does; the event stays set where Python ignores the exception.
+
+    Python swallows what is raised while it runs a destructor or the callback of a weak reference.
+    """
+    told = threading.Event()
 
     def stop(*_: object) -> None:
+        told.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def quiet(swallowed: sys.UnraisableHookArgs) -> None:
+        if not isinstance(swallowed.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(swallowed)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    sys.unraisablehook = quiet
     try:
-        yield
+        yield told
     finally:
-        signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = sys.__unraisablehook__
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -200,13 +231,13 @@ def _pacs(ground: Ground) -> Iterator[None]:
 
 
 @contextmanager
-def _node(ground: Ground) -> Iterator[subprocess.Popen[bytes]]:
+def _node(ground: Ground, told: threading.Event) -> Iterator[Node]:
     """The node as a process of its own; its log goes to node.log."""
     with (ground.folder / "node.log").open("wb") as log:
-        command = [sys.executable, "-m", "spineps_pacs", "serve", "--config", str(ground.config)]
-        node = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        command = [sys.executable, "-m", "spineps_pacs", "serve", "--with-parent", "--config", str(ground.config)]
+        node = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
         try:
-            yield node
+            yield Node(node, told)
         finally:
             node.terminate()
             try:
@@ -227,10 +258,10 @@ def _study(ground: Ground, seed: int) -> tuple[Path, ...]:
     return study.series
 
 
-def _await_port(node: subprocess.Popen[bytes], port: int, limit_s: float = 90.0) -> None:
+def _await_port(node: Node, port: int, limit_s: float = 90.0) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        _still_up(node)
+        node.look()
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -238,15 +269,9 @@ def _await_port(node: subprocess.Popen[bytes], port: int, limit_s: float = 90.0)
     raise DemoFailed(f"the node does not listen on port {port} after {limit_s:.0f} s; see node.log")
 
 
-def _still_up(node: subprocess.Popen[bytes]) -> None:
-    if node.poll() is not None:
-        raise DemoFailed(f"the node ended with exit code {node.returncode}; see node.log in the demonstration's folder")
-
-
-def _send(ground: Ground, series: Sequence[Path]) -> None:
+def _send(ground: Ground, node: Node, series: Sequence[Path]) -> None:
     """Sends each series in an association of its own, as a scanner does."""
     from pydicom import dcmread
-    from pynetdicom import ae
     from rich.progress import Progress
 
     with Progress(transient=True) as progress:
@@ -254,21 +279,35 @@ def _send(ground: Ground, series: Sequence[Path]) -> None:
             files = sorted(folder.glob("*.dcm"))
             task = progress.add_task(f"sending {folder.name}", total=len(files))
             datasets = [dcmread(file) for file in files]
-            entity = ae.ApplicationEntity("SCANNER")
-            for kind in {(d.SOPClassUID, d.file_meta.TransferSyntaxUID) for d in datasets}:
-                entity.add_requested_context(*kind)
-            association = entity.associate("127.0.0.1", ground.dicom, ae_title=AE)
-            if not association.is_established:
-                raise TryAgain(f"the node refused the association for {folder.name}")
-            for dataset in datasets:
-                if association.send_c_store(dataset).get("Status") != 0x0000:
-                    raise DemoFailed(f"the node did not take an image of {folder.name}")
-                progress.advance(task)
-            association.release()
+            with _association(ground, datasets) as association:
+                for dataset in datasets:
+                    node.look()
+                    if association.send_c_store(dataset).get("Status") != 0x0000:
+                        raise DemoFailed(f"the node did not take an image of {folder.name}")
+                    progress.advance(task)
             progress.console.print(f"sent {len(files):3d} images of {folder.name}")
 
 
-def _watch(ground: Ground, node: subprocess.Popen[bytes], expected: int, deadline: float) -> list[Job]:
+@contextmanager
+def _association(ground: Ground, datasets: Sequence[Dataset]) -> Iterator[Association]:
+    """A scanner's association; aborted when the sending ends early, since its thread would outlive the command."""
+    from pynetdicom import ae
+
+    entity = ae.ApplicationEntity("SCANNER")
+    for kind in {(d.SOPClassUID, d.file_meta.TransferSyntaxUID) for d in datasets}:
+        entity.add_requested_context(*kind)
+    association = entity.associate("127.0.0.1", ground.dicom, ae_title=AE)
+    if not association.is_established:
+        raise TryAgain("the node refused the scanner's association")
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    association.release()
+
+
+def _watch(ground: Ground, node: Node, expected: int, deadline: float) -> list[Job]:
     """Shows each series' state and phase until all have come to an end."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -279,7 +318,7 @@ def _watch(ground: Ground, node: subprocess.Popen[bytes], expected: int, deadlin
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns) as progress:
         while time.monotonic() < deadline:
-            _still_up(node)
+            node.look()
             jobs = list(records.find(limit=50))
             for job in reversed(jobs):
                 if job.id not in shown:
@@ -323,7 +362,7 @@ def _tell(ground: Ground, jobs: Sequence[Job]) -> int:
     return 1 if bad or not any(ground.received.iterdir()) else 0
 
 
-def _wait(node: subprocess.Popen[bytes]) -> None:
+def _wait(node: Node) -> None:
     while True:
-        _still_up(node)
+        node.look()
         time.sleep(POLL_S)

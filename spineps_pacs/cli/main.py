@@ -20,6 +20,7 @@ _COMMANDS = (
     (_RUN, "worker", "node:worker", "Run one more analysing process against the node's store."),
     (_RUN, "demo", "demo:demo", "Run a node on this machine and send it a made-up study."),
     (_RUN, "models", "models:models", "List, install, verify and remove models."),
+    (_RUN, "fetch", "fetch:fetch", "Fetch series from a PACS into the node."),
     (_LOOK, "status", "jobs:status", "How many series are in which state."),
     (_LOOK, "jobs", "jobs:jobs", "List, show, retry, cancel and re-run jobs."),
     (_LOOK, "explain", "jobs:explain", "Why a series was taken or skipped, rule by rule."),
@@ -33,6 +34,7 @@ _COMMANDS = (
     (_RESEARCH, "batch", "batch:batch", "Segment every series under a folder; resumable."),
     (_RESEARCH, "evaluate", "evaluate:evaluate", "Compare masks with a reference by the paper's measures."),
     (_RESEARCH, "label", "label:label", "Name the levels of a small field of view."),
+    (_RESEARCH, "bench", "bench:bench", "Measure this project beside upstream, phase by phase."),
 )
 
 
@@ -44,6 +46,7 @@ def application() -> App:
         name="spineps-pacs",
         help="A DICOM node that segments, labels and measures the spine in sagittal T2-weighted MR.",
         version=lambda: version("spineps-pacs"),
+        suppress_keyboard_interrupt=False,
     )
     for group, name, target, text in _COMMANDS:
         app.command(f"spineps_pacs.cli.{target}", name=name, group=group, help=text)
