@@ -29,6 +29,8 @@ def _secrets(current: Settings) -> Iterator[tuple[str, Path | None]]:
     yield "token of the pages", current.web.token_file
     yield "token of STOW-RS", current.stow.token_file
     yield "password for Orthanc", current.orthanc.password_file
+    for peer in current.pacs:
+        yield f"password for PACS {peer.name}", peer.password_file
     for d in current.destination:
         yield f"password for destination {d.name}", d.password_file
         yield f"token for destination {d.name}", d.token_file

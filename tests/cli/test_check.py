@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from spineps_pacs.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # pynetdicom drops refused sockets
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+NOBODY = 65534
 TAKES = ("1.2.840.10008.1.1", SEG, "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7")
 
 
@@ -90,13 +92,34 @@ def test_an_unreadable_key_is_named(tmp_path: Path) -> None:
     assert "node.key cannot be read" in line.found
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_key_without_permission_is_named(tmp_path: Path) -> None:
-    """The TLS key is there and may not be read."""
-    pair = Authority(tmp_path).issue("node")
-    pair.key.chmod(0)
-    current = configured(tmp_path, '[dicom]\ntls = { certificate = "node.crt", key = "node.key" }\n')
-    assert "Permission denied" in wrong(check_tls.files(current, time.time()))[0].found
+@contextmanager
+def as_somebody() -> Iterator[None]:
+    """Root may read every file; as somebody else it may not."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_key_without_permission_is_named() -> None:
+    """The TLS key is there and may not be read; with its rights the check comes as far as the dates."""
+    with tempfile.TemporaryDirectory() as name:  # beside pytest's own folder, which is closed to others
+        folder = Path(name)
+        folder.chmod(0o755)
+        pair = Authority(folder).issue("node")
+        pair.key.chmod(0o644)
+        current = configured(folder, '[dicom]\ntls = { certificate = "node.crt", key = "node.key" }\n')
+        list(check_tls.files(current, time.time()))  # all modules are loaded; somebody else may not read those either
+        with as_somebody():
+            assert "expires on" in wrong(check_tls.files(current, time.time()))[0].found
+        pair.key.chmod(0)
+        with as_somebody():
+            (line,) = wrong(check_tls.files(current, time.time()))
+    assert "node.key cannot be read: Permission denied" in line.found
 
 
 def test_a_key_of_another_certificate_is_named(tmp_path: Path) -> None:
@@ -294,3 +317,17 @@ def test_an_unknown_key_is_named_with_its_line(tmp_path: Path, capsys: pytest.Ca
     assert "3" in line["found"]
     assert check.check(config) == 1
     assert capsys.readouterr().out.startswith("WRONG configuration: ")
+
+
+def test_everything_is_looked_at(tmp_path: Path) -> None:
+    """One run has a line for each thing that the settings name, in the order in which they are mended."""
+    (tmp_path / "models").mkdir()
+    Authority(tmp_path).issue("node")
+    text = '[dicom]\nport = 0\ntls = { certificate = "node.crt", key = "node.key" }\n'
+    text += '[web]\nport = 0\n[models]\nfolder = "models"\ndevice = "cpu"\n'
+    text += '[[destination]]\nname = "there"\nkind = "folder"\nfolder = "models"\n'
+    names = [line.name for line in check.checks(configured(tmp_path, text))]
+    assert names == [
+        "DICOM port", "port of the pages", "TLS of the DICOM port", "data folder", "disk", "clock", "database", "GPU",
+        "models", "destination there",
+    ]  # fmt: skip
