@@ -6,9 +6,7 @@ Stations share a frame of reference; a vertebra is the same in two of them when 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,78 +15,14 @@ from spineps_pacs.analysis.pieces import centres
 from spineps_pacs.domain.anatomy import CORPUS_ID, HEAD_TO_TAIL, LEVEL_IDS, SACRUM_ID, VERTEBRAE
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.masks import LevelMethod
-from spineps_pacs.domain.report import Point, Report
+from spineps_pacs.domain.report import Report
+from spineps_pacs.domain.study import Body, JoinedLevel, JoinedLevels, Seen, Station
 
 SAME_MM = 12.0
 """Centres of one vertebra in two stations are at most this far apart: less than half the least distance of two."""
 USUAL = tuple(n for n in HEAD_TO_TAIL if n not in (LEVEL_IDS["T13"], LEVEL_IDS["L6"], SACRUM_ID))
 UNSURE = 0.5
 """Confidence of a name that came without one."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """One vertebra of a station: instance, centre of its body (LPS mm), level or None where it was only counted."""
-
-    instance: int
-    centre: Point
-    level: int | None
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Station:
-    """What joining needs of one report, and nothing that names a patient; `frame` stands for a frame of reference."""
-
-    frame: str
-    bodies: tuple[Body, ...]
-    demonstration: bool = False
-
-    def to_json(self) -> str:
-        """To be kept beside the result."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, kept: str) -> Station:
-        """As it was kept."""
-        found = json.loads(kept)
-        bodies = (Body(b["instance"], tuple(b["centre"]), b["level"], b["confidence"]) for b in found["bodies"])
-        return cls(found["frame"], tuple(bodies), found["demonstration"])
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One vertebra as one station saw it; `station` counts from 0."""
-
-    station: int
-    body: Body
-
-    @property
-    def level(self) -> int | None:
-        """What the station calls it."""
-        return self.body.level
-
-
-@dataclass(frozen=True)
-class JoinedLevel:
-    """One vertebra of the study: its name (None where no station could tell), and what each station said."""
-
-    level: int | None
-    seen: tuple[Seen, ...]
-
-    @property
-    def agreed(self) -> bool:
-        """True when every station that named it gave it the name that it has."""
-        return all(s.level == self.level for s in self.seen if s.level is not None)
-
-
-@dataclass(frozen=True)
-class JoinedLevels:
-    """All vertebrae from the head down; `margin` is how much support the best different numbering lacks."""
-
-    levels: tuple[JoinedLevel, ...]
-    margin: float | None
-    flags: tuple[str, ...]
 
 
 def station(report: Report) -> Station:

@@ -36,6 +36,18 @@ BY_MODEL = private("LVLMODEL", "Level named by a model")
 BY_ANCHOR = private("LVLANCHOR", "Level counted from an anchor")
 BY_COUNT = private("LVLCOUNT", "Vertebra counted from the top, level not known")
 MARGIN = private("LVLMARGIN", "Cost margin to the best other numbering")
+STATION_REPORT = private("STATIONREPORT", "Report of one station of the study")
+SECOND_LABELLER = private("SECONDLABELLER", "Names of a second labeller")
+VERDICTS = {
+    "agree": private("SECAGREE", "Second labeller gives the same names"),
+    "shifted": private("SECSHIFT", "Second labeller gives names that are all shifted"),
+    "differ at the transition": private("SECTRANSITION", "Second labeller differs at a transition"),
+    "differ": private("SECDIFFER", "Second labeller gives other names"),
+    "only one could name": private("SECONLYONE", "Only one of two labellers could name the vertebrae"),
+    "neither could name": private("SECNEITHER", "Neither of two labellers could name the vertebrae"),
+    "not asked": private("SECNOTASKED", "Second labeller was not asked"),
+}
+"""Verdicts of report.SecondOpinion."""
 TRUNCATED = private("FOVTRUNC", "Structure truncated by field of view")
 UNCERTAINTY = private("UNCERT95", "Half width of the 95 % interval")
 FOLD_SPREAD = private("FOLDSPREAD", "Spread of the volume between folds of the model")

@@ -89,8 +89,7 @@ def finish(sheet: Sheet, dataset: Dataset, *, number: int = 1) -> Result:
     set_equipment(sheet.options, dataset)
     set_times(sheet.identity, dataset)
     carried[tag_of("ContributingEquipmentSequence")] = _contributors(sheet)
-    if any(_uses_private_code(item) for item in _items(dataset)):
-        dataset.CodingSchemeIdentificationSequence = [_scheme(sheet.options)]
+    set_scheme(sheet.options, dataset)
     for keyword in NEVER_EMPTY:
         if tag_of(keyword) not in carried:
             setattr(dataset, keyword, "")
@@ -135,6 +134,12 @@ def set_equipment(options: Options, dataset: Dataset) -> None:
     """We made it, not the scanner."""
     dataset.Manufacturer, dataset.ManufacturerModelName = options.manufacturer, options.model_name
     dataset.DeviceSerialNumber, dataset.SoftwareVersions = options.serial, options.version
+
+
+def set_scheme(options: Options, dataset: Dataset) -> None:
+    """Who answers for our private codes, where one is used."""
+    if any(_uses_private_code(item) for item in _items(dataset)):
+        dataset.CodingSchemeIdentificationSequence = [_scheme(options)]
 
 
 def set_times(identity: Identity, dataset: Dataset) -> None:

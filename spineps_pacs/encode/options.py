@@ -19,6 +19,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("rejection", 0, "rejection note", "SPINEPS_REJECT"),
+        Kind("study", 0, "levels of the study", "SPINEPS_STUDY"),
         Kind("levels", 1, "vertebrae and discs", "SPINEPS_LEVELS"),
         Kind("vertebrae", 1, "vertebrae", "SPINEPS_VERTEBR"),
         Kind("structures", 2, "structures", "SPINEPS_STRUCT"),

@@ -22,7 +22,8 @@ from spineps_pacs.domain.attributes import items, text
 from spineps_pacs.domain.ports import Result
 from spineps_pacs.encode.concepts import MR_EXAMINATION, concept
 from spineps_pacs.encode.header import Sheet, finish
-from spineps_pacs.encode.identity import uid
+from spineps_pacs.encode.identity import Prior, uid
+from spineps_pacs.encode.options import Options
 from spineps_pacs.encode.report_findings import findings
 from spineps_pacs.encode.report_groups import Written, level_groups, point_groups, structure_groups
 from spineps_pacs.encode.segments import Segment, level_segments
@@ -47,7 +48,7 @@ def structured_report(sheet: Sheet, structures: Written | None, levels: Iterable
         manufacturer=sheet.options.manufacturer,
         is_complete=True,
         is_final=False,
-        previous_versions=[_prior(prior) for prior in sheet.identity.predecessors] or None,
+        previous_versions=[prior_stub(prior) for prior in sheet.identity.predecessors] or None,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
     _fill(dataset, groups or others)
@@ -60,15 +61,18 @@ def _content(sheet: Sheet, groups: list[Any]) -> Any:
     middle = sheet.sources.images[len(sheet.sources.images) // 2]
     library = None if sheet.sources.multiframe else [middle]
     return MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=_observer(sheet)),
-        procedure_reported=[concept(code) for code in _procedures(sheet.sources.first)],
+        observation_context=ObservationContext(observer_device_context=observer(sheet.options)),
+        procedure_reported=[concept(code) for code in procedures(sheet.sources.first)],
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
-        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
-            language=concept(Code("en", "RFC5646", "English"))
-        ),
+        language_of_content_item_and_descendants=english(),
         referenced_images=library,
     )
+
+
+def english() -> Any:
+    """The language of all words in it."""
+    return LanguageOfContentItemAndDescendants(language=concept(Code("en", "RFC5646", "English")))
 
 
 def _fill(dataset: Dataset, groups: list[Any]) -> None:
@@ -87,8 +91,8 @@ def _findings(groups: list[Any]) -> Any:
     return container
 
 
-def _observer(sheet: Sheet) -> Any:
-    options = sheet.options
+def observer(options: Options) -> Any:
+    """We saw it: this node as the observing device."""
     return ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
@@ -101,7 +105,7 @@ def _observer(sheet: Sheet) -> Any:
     )
 
 
-def _procedures(source: Dataset) -> list[Code]:
+def procedures(source: Dataset) -> list[Code]:
     """The procedure that the modality named, if it is a complete code; else an MR examination."""
     found = []
     for item in items(source, "ProcedureCodeSequence"):
@@ -119,7 +123,8 @@ def _stub(sheet: Sheet, seg: Written) -> Dataset:
     return stub
 
 
-def _prior(prior: Any) -> Dataset:
+def prior_stub(prior: Prior) -> Dataset:
+    """An earlier report, as highdicom refers to it."""
     stub = Dataset()
     stub.SOPClassUID, stub.SOPInstanceUID = prior.sop_class_uid, prior.sop_instance_uid
     stub.StudyInstanceUID, stub.SeriesInstanceUID = prior.study_uid, prior.series_uid

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from spineps_pacs.analysis import study
-from spineps_pacs.analysis.study import JoinedLevels, Station, join
+from spineps_pacs.analysis.study import join
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.masks import InstanceMask, LevelChoice, LevelMethod, Levels, SemanticMask
 from spineps_pacs.domain.report import Report
+from spineps_pacs.domain.study import JoinedLevels, Station
 from spineps_pacs.domain.volume import Geometry, Volume
 
 HEIGHT_MM = 30
