@@ -31,9 +31,11 @@ from spineps_pacs.encode.concepts import (
     NUMBERING_ANOMALY,
     QUALITY,
     QUALITY_ISSUE,
+    SECOND_LABELLER,
     SUSPECTED,
     THORACOLUMBAR,
     UNDETERMINED,
+    VERDICTS,
     concept,
     plain,
     unit,
@@ -79,6 +81,9 @@ def _numbering(sheet: Sheet) -> Any:
         QualitativeEvaluation(concept(LEVEL_METHOD), concept(METHODS[levels.method])),
         QualitativeEvaluation(concept(NUMBERING_ANOMALY), concept(anomaly(sheet.report))),
     ]
+    second = sheet.report.second
+    if second is not None:
+        words.append(QualitativeEvaluation(concept(SECOND_LABELLER), concept(VERDICTS[second.verdict])))
     comments = [levels.reason, *levels.flags]
     comments += [f"vertebra {c.position}: {flag}" for c in levels.choices for flag in c.flags]
     comments += [f"{FLAGS.get(f.kind, f.kind)}: {f.sentence}" for f in sheet.report.flags if f.kind in _ABOUT_NUMBERING]

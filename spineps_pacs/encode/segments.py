@@ -30,7 +30,7 @@ from spineps_pacs.domain.anatomy import (
     disc_rgb,
     private,
 )
-from spineps_pacs.domain.masks import LevelChoice
+from spineps_pacs.domain.masks import UNCONFIRMED, LevelChoice
 from spineps_pacs.domain.report import Report
 
 _ANOMALOUS = {LEVEL_IDS["T13"], LEVEL_IDS["L6"]}
@@ -154,11 +154,16 @@ def _vertebra(choice: LevelChoice) -> Segment:
             choice,
         )  # fmt: skip
     known = VERTEBRAE[level]
-    label, finding = ("Sacrum", SACRUM) if level == SACRUM_ID else (known.name, VERTEBRA)
+    label, finding = ("Sacrum", SACRUM) if level == SACRUM_ID else (known.name + _doubt(choice), VERTEBRA)
     return Segment(
         0, label, known.name, (choice.instance,), known.code, None, known.region, known.rgb, finding, known.code,
         known.body, choice.instance, choice,
     )  # fmt: skip
+
+
+def _doubt(choice: LevelChoice | None) -> str:
+    """A question mark behind a name that the second labeller does not confirm."""
+    return "?" if choice is not None and UNCONFIRMED in choice.flags else ""
 
 
 def _disc(instance: int, choices: list[LevelChoice]) -> Segment:
@@ -173,8 +178,8 @@ def _disc(instance: int, choices: list[LevelChoice]) -> Segment:
     names = VERTEBRAE[upper].name, VERTEBRAE[lower].name
     code = disc_code(*names)
     return Segment(
-        0, disc_name(*names), disc_name(*names), (instance,), code, None, VERTEBRAE[upper].region, disc_rgb(upper),
-        DISC, code, DISC, instance, choice,
+        0, disc_name(*names) + _doubt(choice), disc_name(*names), (instance,), code, None, VERTEBRAE[upper].region,
+        disc_rgb(upper), DISC, code, DISC, instance, choice,
     )  # fmt: skip
 
 

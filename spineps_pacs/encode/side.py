@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spineps_pacs.domain.anatomy import DISC_OFFSET, FLAGS, MEASUREMENTS, STRUCTURES, Code
-from spineps_pacs.domain.report import Measurement, Report
+from spineps_pacs.domain.report import Measurement, Report, SecondOpinion
 from spineps_pacs.domain.volume import Geometry
 from spineps_pacs.encode.numbers import instance_of, quantity, rounded
 from spineps_pacs.encode.segments import Segment, level_segments
@@ -46,6 +46,7 @@ def report_json(report: Report) -> dict[str, Any]:
             "flags": list(report.levels.flags),
             "found": [_level(segment, report) for segment in levels],
         },
+        "second_opinion": _second(report.second),
         "structures": [_structure(item, report) for item in STRUCTURES],
         "measurements": [_measurement(m, names) for m in report.measurements],
         "flags": [
@@ -112,6 +113,12 @@ def _level(segment: Segment, report: Report) -> dict[str, Any]:
         "voxels": int(np.count_nonzero(report.instances.labels == segment.instance)),
         "rgb": list(segment.rgb),
     }
+
+
+def _second(said: SecondOpinion | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    return asdict(said) | {"names": [{"instance": i, "name": name} for i, name in said.names]}
 
 
 def _structure(item: Any, report: Report) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from encode.cases import Wish, case, whole_spine
 from spineps_pacs.domain.anatomy import PRIVATE_SCHEME, SACRUM_ID, STRUCTURES, VERTEBRAE
-from spineps_pacs.domain.masks import LevelChoice, SemanticMask
+from spineps_pacs.domain.masks import UNCONFIRMED, LevelChoice, SemanticMask
 from spineps_pacs.encode.segments import absent_structures, level_segments, picked, relabelled, structure_segments
 
 
@@ -19,6 +19,16 @@ def test_levels_are_labelled_as_a_radiologist_writes_them() -> None:
     labels = [segment.label for segment in level_segments(report)]
     assert labels == ["L3", "L4", "L5", "Sacrum", "L3-L4", "L4-L5", "L5-S1"]
     assert [segment.number for segment in level_segments(report)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_unconfirmed_names_end_with_a_question_mark() -> None:
+    """A name that the second labeller does not confirm is "L4?", also for the disc below; its code stays that of L4."""
+    report, _ = case()
+    choices = [replace(c, flags=(UNCONFIRMED,)) if c.level == 23 else c for c in report.levels.choices]
+    doubted = replace(report, levels=replace(report.levels, choices=tuple(choices)))
+    before, after = level_segments(report), level_segments(doubted)
+    assert [s.label for s in after] == ["L3", "L4?", "L5", "Sacrum", "L3-L4", "L4-L5?", "L5-S1"]
+    assert [(s.key, s.code) for s in after] == [(s.key, s.code) for s in before]
 
 
 def test_counted_vertebrae_say_that_they_are_counted() -> None:

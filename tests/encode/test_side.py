@@ -16,7 +16,8 @@ import pytest
 
 from encode.cases import DEMONSTRATION, FLIPS, OBLIQUE, Wish, case, whole_spine
 from spineps_pacs.domain.anatomy import FLAGS, MEASUREMENTS
-from spineps_pacs.domain.report import Flag, FoldSpread
+from spineps_pacs.domain.report import Flag, FoldSpread, SecondOpinion
+from spineps_pacs.encode.concepts import VERDICTS
 from spineps_pacs.encode.side import SCHEMA, instances_nifti, level_rows, report_json, structures_nifti
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "report.schema.json"
@@ -40,6 +41,17 @@ def test_the_json_follows_its_schema(wish: Wish) -> None:
     content = json.loads(json.dumps(report_json(report), allow_nan=False))
     jsonschema_rs.validator_for(schema).validate(content)
     assert content["schema"] == SCHEMA == schema["properties"]["schema"]["const"]
+
+
+def test_the_second_opinion_stands_in_the_json() -> None:
+    """Verdict, sentence, shift and what the second labeller calls each vertebra; every verdict is one of the schema."""
+    said = SecondOpinion("shifted", "they differ by 1", True, 1, 0.7, ((23, "L5"),))
+    content = json.loads(json.dumps(report_json(replace(case()[0], second=said))))
+    schema = json.loads(SCHEMA_FILE.read_text())
+    jsonschema_rs.validator_for(schema).validate(content)
+    assert content["second_opinion"]["names"] == [{"instance": 23, "name": "L5"}]
+    assert report_json(case()[0])["second_opinion"] is None
+    assert set(schema["properties"]["second_opinion"]["properties"]["verdict"]["enum"]) == set(VERDICTS)
 
 
 def test_the_schema_knows_every_kind() -> None:

@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 
 from encode.cases import CREATED, DEMONSTRATION, OPTIONS, Wish, case, identity, read
 from spineps_pacs.domain.anatomy import LEVEL_IDS, SACRUM_ID
-from spineps_pacs.domain.report import Flag, FoldSpread, Measurement, Missing, Report
+from spineps_pacs.domain.masks import UNCONFIRMED
+from spineps_pacs.domain.report import Flag, FoldSpread, Measurement, Missing, Report, SecondOpinion
 from spineps_pacs.domain.series import Series
 from spineps_pacs.encode.identity import Origin, Prior, identify
 from spineps_pacs.encode.report_findings import anomaly
@@ -179,6 +180,19 @@ def test_the_numbering_is_judged() -> None:
     assert anomaly(case(Wish(levels=(None, None)))[0]).meaning == "Undetermined"
     report = case()[0]
     assert anomaly(replace(report, flags=(Flag("numbering-anomaly", "12 ribs"),))).meaning == "Suspected"
+
+
+def test_the_second_opinion_stands_with_the_numbering() -> None:
+    """Its verdict as a code, its reason in words, and a question mark behind the names that it does not confirm."""
+    report, series = case()
+    choices = tuple(replace(c, flags=(UNCONFIRMED,)) for c in report.levels.choices)
+    levels = replace(report.levels, choices=choices, reason="L5 is L4 in small-fov")
+    second = SecondOpinion("shifted", "L5 is L4 in small-fov", True, -1, 0.6)
+    (numbering,) = groups(document(replace(report, levels=levels, second=second), series), "Numbering")
+    assert codes(numbering, "SECONDLABELLER") == ["SECSHIFT"]
+    assert "L5 is L4 in small-fov" in texts(numbering, "121106")
+    assert f"vertebra 1: {UNCONFIRMED}" in texts(numbering, "121106")
+    assert codes(next(groups(usual(), "Numbering")), "SECONDLABELLER") == []
 
 
 def test_flags_reach_their_groups() -> None:
