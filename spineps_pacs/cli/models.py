@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,28 +30,43 @@ models = App(name="models", help="List, install, verify and remove models.")
 
 @models.command(name="list")
 def list_models(config: Config = None, *, folder: Folder = None, as_json: Json = False) -> int:
-    """The models that are installed, and those that could be."""
+    """The models that are installed, the embedded ones, and those that could be installed."""
     from spineps_pacs.engines.releases import RELEASES
-    from spineps_pacs.engines.weights import find_models
+    from spineps_pacs.engines.weights import embedded_folder, find_models
 
-    root = models_folder(config, folder)
-    found, faults = find_models(root) if root.is_dir() else ((), ())
+    root = _folder_if_any(config, folder)
+    found, faults = find_models(root) if root is not None and root.is_dir() else ((), ())
+    inside = embedded_folder()
+    embedded = find_models(inside)[0] if inside is not None else ()
     absent = [r for r in RELEASES if r.folder.lower() not in {m.name for m in found}]
     if as_json:
-        rows = [{"name": m.name, "kind": m.kind, "version": m.version, "folder": str(m.folder)} for m in found]
-        print(
-            json.dumps({"folder": str(root), "models": rows, "faults": faults, "published": [r.name for r in absent]})
-        )
+        kinds = {"models": [_row(m) for m in found], "embedded": [_row(m) for m in embedded]}
+        published = [r.name for r in absent]
+        named = str(root) if root is not None else None
+        print(json.dumps({"folder": named, **kinds, "faults": faults, "published": published}))
         return 0
-    print(f"models in {root}:" if found else f"no models in {root}")
-    for model in found:
-        print(f"  {model.name:<32} {model.kind:<9} {model.version:<8} {model.config.log_name}")
-        print("".join(f"    {warning}\n" for warning in model.config.warnings), end="")
+    print(
+        f"models in {root}:" if found else f"no models in {root}" if root is not None else "no models folder is named"
+    )
+    _show(found)
     print("".join(f"  not usable: {fault}\n" for fault in faults), end="")
+    print("embedded, used where no folder is named (demonstration models, not for diagnosis or measurement):")
+    _show(embedded)
     if absent:
         print("not installed (spineps-pacs models install NAME):")
         print("".join(f"  {r.name:<32} {r.kind:<9} {r.tag}\n" for r in absent), end="")
     return 0
+
+
+def _row(model: Model) -> dict[str, str]:
+    """One model as JSON has it."""
+    return {"name": model.name, "kind": model.kind, "version": model.version, "folder": str(model.folder)}
+
+
+def _show(models_found: Sequence[Model]) -> None:
+    for model in models_found:
+        print(f"  {model.name:<32} {model.kind:<9} {model.version:<8} {model.config.log_name}")
+        print("".join(f"    {warning}\n" for warning in model.config.warnings), end="")
 
 
 @models.command
@@ -102,15 +118,20 @@ def remove(name: str, config: Config = None, *, folder: Folder = None) -> int:
 
 def models_folder(config: Path | None, folder: Path | None) -> Path:
     """The folder given, else the configured one, else SPINEPS's own variable."""
+    found = _folder_if_any(config, folder)
+    if found is None:
+        raise SettingsError(f"say where the models are: --models, models.folder in the configuration, or {VARIABLE}")
+    return found
+
+
+def _folder_if_any(config: Path | None, folder: Path | None) -> Path | None:
     if folder is not None:
         return folder
     configured = _configured(config)
     if configured is not None and configured.models.folder is not None:
         return configured.models.folder
     named = os.environ.get(VARIABLE)
-    if not named:
-        raise SettingsError(f"say where the models are: --models, models.folder in the configuration, or {VARIABLE}")
-    return Path(named)
+    return Path(named) if named else None
 
 
 def release_address(config: Path | None) -> str:

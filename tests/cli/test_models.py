@@ -32,12 +32,14 @@ def test_list_shows_what_is_there_and_what_could_be(tmp_path: Path, capsys: pyte
 def test_the_folder_may_come_from_spineps_own_variable(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without --models the variable counts; without either there is a sentence that names all ways."""
+    """Without --models the variable counts; without either `list` shows what is embedded, others name all ways."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     assert run(["models", "list"]) == 0
     assert str(tmp_path) in capsys.readouterr().out
     monkeypatch.delenv(VARIABLE)
-    assert run(["models", "list"]) == 2
+    assert run(["models", "list"]) == 0
+    assert "embedded" in capsys.readouterr().out
+    assert run(["models", "verify"]) == 2
     assert VARIABLE in capsys.readouterr().err
 
 
