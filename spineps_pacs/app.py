@@ -124,8 +124,7 @@ def front(live: Live) -> Half:
     common, now, half = shared(live()), live().dicom, Half()
     queue = chain(common, live())
     half.add(lambda: None, queue.close)
-    desk = Desk(common.inbox, common.notes, common.records, queue)
-    door = Reception(desk, recipe(live()), common.salt, lambda: patience(live()))
+    door = main_door(live, common, queue)
     calls = CallBack(now.ae_title, lambda: live().dicom.commitment_peers)
     holds = lambda uid: common.inbox.holds(fingerprint([uid]) + ".dcm")  # noqa: E731
     committing = Commitment(holds, common.notes, calls, log)
@@ -139,6 +138,12 @@ def front(live: Live) -> Half:
     half.loop(Loop("commitment", SWEEP_S, committing.step, trouble))
     half.loop(Loop("tidy", HOUR_S, common.inbox.tidy, trouble))
     return half
+
+
+def main_door(live: Live, common: Shared, queue: DbosChain) -> Reception:
+    """Where images enter, whoever brings them."""
+    desk = Desk(common.inbox, common.notes, common.records, queue)
+    return Reception(desk, recipe(live()), common.salt, lambda: patience(live()))
 
 
 def patience(current: Settings) -> Patience:

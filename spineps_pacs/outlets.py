@@ -1,7 +1,8 @@
-"""Makes the parts that send from the settings: destinations, their confirmations, peers, and which results go where."""
+"""Makes the parts that call others from the settings: destinations, confirmations, archives, peers, and the rules."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from spineps_pacs.settings import Settings, secret
 if TYPE_CHECKING:
     from spineps_pacs.delivery.peer import Peer
     from spineps_pacs.delivery.web import WebPeer
+    from spineps_pacs.intake.query import Archive
 
 
 def destination(d: settings.Destination, current: Settings) -> Destination:
@@ -73,6 +75,26 @@ def web_peer(d: settings.Destination | settings.Pacs | settings.Orthanc) -> WebP
 
     token = secret(getattr(d, "token_file", None))
     return WebPeer(d.url.rstrip("/"), d.user, secret(d.password_file), token, d.timeout_s)
+
+
+def archive(p: settings.Pacs, current: Settings, staging: Path, take: Callable[[Path], object]) -> Archive:
+    """A PACS from which series are fetched; by DICOMweb `take` is given each file, by C-MOVE our DICOM port."""
+    if p.kind == "dicomweb":
+        from spineps_pacs.intake.wado import WebArchive
+
+        return WebArchive(p.name, web_peer(p), staging, take)
+    from spineps_pacs.intake.move import DimseArchive
+
+    return DimseArchive(peer(p, current), p.move_to or current.dicom.ae_title)
+
+
+def named_pacs(current: Settings, name: str) -> settings.Pacs:
+    """The PACS of that name, or the only one there is."""
+    able = [p for p in current.pacs if name in ("", p.name)]
+    if len(able) != 1:
+        known = ", ".join(p.name for p in current.pacs) or "none: add a [[pacs]] table to the configuration"
+        raise SettingsError(f"which PACS? The configuration names {known}")
+    return able[0]
 
 
 def rule(d: settings.Destination) -> Rule:

@@ -68,8 +68,6 @@ class CommitmentConfirmation:
 
         context = build_context(StorageCommitmentPushModel)
         with self._peer.association([context], evt_handlers=[(evt.EVT_N_EVENT_REPORT, report)]) as association:
-            if not association.accepted_contexts:
-                raise TryAgain(f"{self._peer.called_ae} offers no storage commitment")
             status, _ = association.send_n_action(
                 request_of(datasets, uid), REQUEST, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
             )

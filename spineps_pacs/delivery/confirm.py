@@ -29,8 +29,6 @@ class FindConfirmation:
         """The instances that the peer finds."""
         contexts = [build_context(StudyRootQueryRetrieveInformationModelFind)]
         with self._peer.association(contexts) as association:
-            if not association.accepted_contexts:
-                raise TryAgain(f"{self._peer.called_ae} offers no C-FIND")
             return frozenset(str(ds.SOPInstanceUID) for ds in datasets if self._found(association, ds))
 
     def _found(self, association: Association, dataset: Dataset) -> bool:

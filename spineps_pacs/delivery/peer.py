@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
@@ -58,15 +59,23 @@ class Peer:
         except (OSError, RuntimeError) as error:
             raise TryAgain(f"{self.called_ae} cannot be reached: {type(error).__name__}") from error
         if not association.is_established:
-            refused = association.is_rejected
+            reason = _reason(association)
             _close(association)
-            raise TryAgain(f"{self.called_ae} {'refuses our association' if refused else 'cannot be reached'}")
+            raise TryAgain(f"{self.called_ae} {reason}")
         try:
             yield association
         finally:
             if association.is_established:
                 association.release()
             _close(association)
+
+
+def _reason(association: Association) -> str:
+    if association.is_rejected:
+        return "refuses our association"
+    if association.rejected_contexts:  # the library gives up when nothing of what it offered was accepted
+        return f"takes no {UID(association.rejected_contexts[0].abstract_syntax).name}"
+    return "cannot be reached"
 
 
 def _close(association: Association) -> None:

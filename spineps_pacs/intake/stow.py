@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,6 +17,7 @@ from starlette.routing import Route
 
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain
 from spineps_pacs.intake.dimse import Door
+from spineps_pacs.intake.multipart import Parts
 from spineps_pacs.intake.reception import Arrival, Source
 
 NO_ROOM, CANNOT_READ, OTHER_STUDY = 0xA700, 0xC000, 0xC122
@@ -66,7 +65,7 @@ class _Stow:
             return JSONResponse({"error": "multipart/related with application/dicom parts is wanted"}, 415)
         if not self._room():
             return JSONResponse({"error": "the disk is full; try again later"}, 503, {"Retry-After": "300"})
-        parts = _Parts(options[b"boundary"], self._staging)
+        parts = Parts(options[b"boundary"], self._staging)
         try:
             if not await _receive(request, parts, limits.max_body_bytes):
                 return JSONResponse({"error": f"more than {limits.max_body_bytes} bytes"}, 413)
@@ -92,48 +91,7 @@ class _Stow:
         return outcome
 
 
-class _Parts:
-    """The parts of a multipart body, each in a file of its own as it comes."""
-
-    def __init__(self, boundary: bytes, staging: Path) -> None:
-        self.files: list[Path] = []
-        self._staging = staging
-        self._open: BinaryIO | None = None
-        callbacks = {"on_part_begin": self._begin, "on_part_data": self._data, "on_part_end": self._end}
-        self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
-
-    def write(self, chunk: bytes) -> None:
-        self._parser.write(chunk)
-
-    def finish(self) -> None:
-        self._parser.finalize()
-        if self._open is not None:
-            raise ValueError("the last part has no end")
-
-    def tidy(self) -> None:
-        """Removes what was not taken in."""
-        if self._open is not None:
-            self._open.close()
-        for path in self.files:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-
-    def _begin(self) -> None:
-        path = self._staging / f"{uuid.uuid4().hex}.part"
-        self.files.append(path)
-        self._open = path.open("wb")
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._open is not None:
-            self._open.write(data[start:end])
-
-    def _end(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
-
-
-async def _receive(request: Request, parts: _Parts, most: int) -> bool:
+async def _receive(request: Request, parts: Parts, most: int) -> bool:
     """Writes the body to disk; False when it is too long."""
     received = 0
     async for chunk in request.stream():
