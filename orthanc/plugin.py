@@ -136,9 +136,9 @@ def on_series(output, _uri, **request):
         _answer(output, *ask("GET", "/orthanc/series/" + urllib.parse.quote(series_id)))
     elif request["method"] == "POST":
         try:
-            wishes = json.loads(request.get("body") or b"{}")
-        except ValueError:
-            _answer(output, 400, json.dumps({"error": "the body is not JSON"}))
+            wishes = {**json.loads(request.get("body") or b"{}")}
+        except (ValueError, TypeError):
+            _answer(output, 400, json.dumps({"error": "the body is no JSON object"}))
             return
         _answer(output, *ask("POST", "/orthanc/series", {**wishes, "id": series_id, "now": True}))
     else:

@@ -196,13 +196,15 @@ def _orthanc_door(half: Half, live: Live, common: Shared, door: Reception, queue
     now = live().orthanc
     if not now.url:
         return
-    from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer, orthanc_app
+    from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer
+    from spineps_pacs.intake.orthanc_desk import Back, OrthancDesk
 
     source = OrthancPeer(now.url.rstrip("/"), lambda: web_peer(live().orthanc).session())
     intake = OrthancIntake(door, common.notes, source, common.inbox.staging, log)
-    serving = Serving(orthanc_app(intake, common.records, queue), "127.0.0.1", now.listen_port)
+    desk = OrthancDesk(Back(intake, common.notes, common.records, queue, lambda names: with_models(live(), names)))
+    serving = Serving(desk.app(), "127.0.0.1", now.listen_port)
     half.listen("orthanc", serving.start, serving.stop)
-    half.loop(Loop("orthanc", 1.0, intake.step, trouble))
+    half.loop(Loop("orthanc", 1.0, desk.step, trouble))
 
 
 def _operators_desk(half: Half, live: Live, common: Shared, queue: DbosChain) -> None:

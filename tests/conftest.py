@@ -21,6 +21,7 @@ settings.load_profile("ours")  # a busy machine is no fault of the code
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run may be asked for beside the tests."""
     parser.addoption("--screenshots", action="store_true", help="put pictures of pages and viewers into docs/img")
+    parser.addoption("--orthanc-root", help="root of another Debian whose Orthanc takes the place of the installed one")
 
 
 @pytest.fixture

@@ -255,10 +255,12 @@ class StraightChain:
             self._records.move(job_id, self._records.turn(job_id), State.CANCELLED, "cancelled by a person")
         self.queue = deque(work for work in self.queue if work.job_id != job_id)
 
-    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> str:
+    def rerun(self, job_id: str, models: Sequence[str] | None = None, priority: int | None = None) -> str:
         job = self._records.known(job_id)
         if job is None or self._records.erased(job_id):
             raise Unusable("no such job, or its data was erased")
+        job = replace(job, models=job.models if models is None else tuple(models), priority=priority or job.priority)
+        self._records.put(job)
         state = State.ARRIVING if job.verdict is None else State.WAITING
         turn = self._records.again(job_id, state, "started anew")
         return self.put(Work(SELECT if state is State.ARRIVING else ANALYSE, job_id, turn, priority=job.priority))

@@ -31,7 +31,7 @@ class OrthancPorts:
 class OrthancOptions:
     """What an Orthanc is started with: its folder, ports, plugins by file name, and further configuration.
 
-    `root` names the root of another Debian, with this machine's files mounted at `OUTSIDE` in it (scripts/orthanc-root).
+    `root` names the root of another Debian (scripts/orthanc-root), in which this machine's files lie at `OUTSIDE`.
     """
 
     folder: Path

@@ -250,7 +250,7 @@ class Chain(Protocol):
 
     def cancel(self, job_id: str) -> None: ...
 
-    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> str:
+    def rerun(self, job_id: str, models: Sequence[str] | None = None, priority: int | None = None) -> str:
         """Starts the job anew, with other models where they are named; gives the id of the work."""
         ...
 

@@ -5,29 +5,22 @@ What was handed over is a note until all of its images are in the inbox; a resta
 
 from __future__ import annotations
 
-import contextlib
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import requests
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain, Unusable
-from spineps_pacs.domain.job import Job
-from spineps_pacs.domain.ports import Chain, Records
+from spineps_pacs.domain.errors import TryAgain, Unusable
 from spineps_pacs.intake.dimse import Log
 from spineps_pacs.intake.reception import Arrival, Source
 
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
-HANDED, SERIES, URGENT = "handed", "series", "urgent"
+HANDED, SERIES, NOW = "handed", "series", "now"
+NORMAL = 100
 OURS_ALONE = {"SEG", "SR", "PR", "KO", "RTSTRUCT", "OT", "DOC"}
 CHUNK = 1 << 20
 
@@ -70,9 +63,9 @@ class OrthancIntake:
         self._staging = staging
         self._log = log
 
-    def hand_over(self, orthanc_id: str, now: bool = False) -> None:
-        """Notes the id of a series; on disk when this returns."""
-        self._notes.put(orthanc_id, HANDED, URGENT if now else "")
+    def hand_over(self, orthanc_id: str, now: bool = False, priority: int = NORMAL) -> None:
+        """Notes the id of a series; on disk when this returns. `now`: whatever its modality."""
+        self._notes.put(orthanc_id, HANDED, f"{priority} {NOW if now else ''}".strip())
 
     def series_of(self, orthanc_id: str) -> str | None:
         """The SeriesInstanceUID behind an id of Orthanc, once it was pulled."""
@@ -92,7 +85,7 @@ class OrthancIntake:
         return pulled
 
     def _pull(self, orthanc_id: str) -> None:
-        wish = self._notes.get(orthanc_id, HANDED)
+        priority, now = _noted(self._notes.get(orthanc_id, HANDED) or "")
         with self._peer.session() as session:
             answer = session.get(f"{self._peer.url}/series/{orthanc_id}")
             if answer.status_code == requests.codes.not_found:
@@ -100,10 +93,10 @@ class OrthancIntake:
             answer.raise_for_status()
             found = answer.json()
             tags = found.get("MainDicomTags", {})
-            if tags.get("Modality") in OURS_ALONE and wish != URGENT:
+            if tags.get("Modality") in OURS_ALONE and not now:
                 return
             for instance in found["Instances"]:
-                self._fetch(session, str(instance), Source("orthanc", 1 if wish == URGENT else 100))
+                self._fetch(session, str(instance), Source("orthanc", priority))
         self._notes.put(orthanc_id, SERIES, str(tags["SeriesInstanceUID"]))
         self._door.complete(str(tags["SeriesInstanceUID"]))
 
@@ -124,67 +117,9 @@ class OrthancIntake:
             path.unlink(missing_ok=True)
 
 
-def orthanc_app(intake: OrthancIntake, records: Records, chain: Chain) -> Starlette:
-    """What the plugin calls: hand a series over, ask what became of it, list all jobs."""
-    desk = _Desk(intake, records, chain)
-    return Starlette(
-        routes=[
-            Route("/orthanc/series", desk.take, methods=["POST"]),
-            Route("/orthanc/series/{id}", desk.show, methods=["GET"]),
-            Route("/orthanc/jobs", desk.all, methods=["GET"]),
-        ]
-    )
-
-
-class _Desk:
-    def __init__(self, intake: OrthancIntake, records: Records, chain: Chain) -> None:
-        self._intake = intake
-        self._records = records
-        self._chain = chain
-
-    async def take(self, request: Request) -> JSONResponse:
-        try:
-            wish = await request.json()
-            orthanc_id = str(wish["id"])
-        except (ValueError, KeyError, TypeError):
-            return JSONResponse({"error": 'a JSON object with "id" is wanted'}, 400)
-        if not ORTHANC_ID.fullmatch(orthanc_id):
-            return JSONResponse({"error": "that is no id of an Orthanc series"}, 404)
-        return await run_in_threadpool(self._take, orthanc_id, bool(wish.get("now")))
-
-    def _take(self, orthanc_id: str, now: bool) -> JSONResponse:
-        job = self._job(orthanc_id)
-        if now and job is not None and job.ended:
-            with contextlib.suppress(SpinepsPacsError):  # its images are gone from here; Orthanc has them
-                return JSONResponse({"work": self._chain.rerun(job.id)}, 202)
-        self._intake.hand_over(orthanc_id, now)
-        return JSONResponse({"id": orthanc_id}, 202)
-
-    async def show(self, request: Request) -> JSONResponse:
-        orthanc_id = str(request.path_params["id"])
-        if not ORTHANC_ID.fullmatch(orthanc_id):
-            return JSONResponse({"error": "that is no id of an Orthanc series"}, 404)
-        job = await run_in_threadpool(self._job, orthanc_id)
-        return JSONResponse({"error": "not seen yet"}, 404) if job is None else JSONResponse(_told(job))
-
-    async def all(self, _request: Request) -> JSONResponse:
-        jobs = await run_in_threadpool(lambda: self._records.find(limit=500))
-        return JSONResponse([_told(job) for job in jobs])
-
-    def _job(self, orthanc_id: str) -> Job | None:
-        series_uid = self._intake.series_of(orthanc_id)
-        found = self._records.find(series_uid=series_uid, limit=1) if series_uid else []
-        return found[0] if found else None
-
-
-def _told(job: Job) -> dict[str, Any]:
-    return {
-        "job": job.id,
-        "series": job.series_uid,
-        "state": str(job.state),
-        "phase": job.phase,
-        "progress": job.progress,
-        "reason": job.reason,
-        "verdict": None if job.verdict is None else asdict(job.verdict),
-        "results": list(job.results),
-    }
+def _noted(text: str) -> tuple[int, bool]:
+    """Priority, and whether a person wants it; a release before wrote "urgent" for both."""
+    if text == "urgent":
+        return 1, True
+    priority, _, now = text.partition(" ")
+    return int(priority or NORMAL), now == NOW

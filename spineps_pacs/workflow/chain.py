@@ -22,7 +22,7 @@ from typing import Any
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 
 from spineps_pacs.domain.errors import SettingsError, Unusable
-from spineps_pacs.domain.job import Job, Sending, State
+from spineps_pacs.domain.job import STUDY, Job, Sending, State
 from spineps_pacs.domain.ports import Records
 from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Work, recalled
 
@@ -103,12 +103,13 @@ class DbosChain:
         if waiting:
             self._client.cancel_workflows([row.workflow_id for row in waiting])
 
-    def rerun(self, job_id: str, models: Sequence[str] | None = None) -> str:
+    def rerun(self, job_id: str, models: Sequence[str] | None = None, priority: int | None = None) -> str:
         """Starts the job anew: from selection where no verdict is known, else from analysis.
 
         With other models, by name, or when the node's own have changed, a new job takes its place; () names the node's.
         """
         job = self._kept(job_id)
+        job = job if priority is None else replace(job, priority=priority)
         state = State.ARRIVING if job.verdict is None else State.WAITING
         wanted = replace(job, models=job.models if models is None else tuple(models))
         wanted = replace(wanted, id=self._name(wanted), state=state)

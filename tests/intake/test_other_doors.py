@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -15,9 +16,10 @@ from contract.servers import FakeOrthanc
 from samples import content_of, series_of, uid, write
 
 from intake.test_reception import Node
-from spineps_pacs.domain.errors import TryAgain
-from spineps_pacs.domain.job import State
-from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer, orthanc_app
+from spineps_pacs.domain.errors import ModelError, TryAgain
+from spineps_pacs.domain.job import Job, State
+from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer
+from spineps_pacs.intake.orthanc_desk import Back, OrthancDesk
 from spineps_pacs.intake.reception import Source
 from spineps_pacs.intake.serving import Serving
 from spineps_pacs.intake.stow import StowLimits, stow_app
@@ -236,30 +238,96 @@ def test_our_own_results_are_not_pulled(node: Node, orthanc: FakeOrthanc, pull: 
     assert node.inbox.quiet(float("inf")) == []
 
 
-def test_what_the_plugin_calls(node: Node, orthanc: FakeOrthanc, pull: Pull) -> None:
+@dataclass
+class Counter:
+    """The desk at which the plugin asks, on a port; `names` are the models that it may ask for."""
+
+    desk: OrthancDesk
+    url: str
+
+    def run(self, orthanc_id: str, **wishes: object) -> requests.Response:
+        return requests.post(f"{self.url}/series", json={"id": orthanc_id, "now": True, **wishes}, timeout=5)
+
+    def tell(self, orthanc_id: str) -> dict[str, object]:
+        told: dict[str, object] = requests.get(f"{self.url}/series/{orthanc_id}", timeout=5).json()
+        return told
+
+
+@pytest.fixture
+def counter(node: Node, pull: Pull) -> Iterator[Counter]:
+    def check(names: Sequence[str]) -> None:
+        if set(names) - {"other"}:
+            raise ModelError(f"no model is called {names[0]!r}")
+
+    desk = OrthancDesk(Back(pull(), node.notes, node.records, node.chain, check))
+    serving = Serving(desk.app(), "127.0.0.1", 0)
+    yield Counter(desk, f"http://127.0.0.1:{serving.start()}/orthanc")
+    serving.stop()
+
+
+@pytest.fixture
+def orthanc_id(orthanc: FakeOrthanc) -> str:
+    """A series that Orthanc has."""
+    return {orthanc.keep(content_of(ds)) for ds in series_of("a")}.pop()
+
+
+def made_job(node: Node, counter: Counter) -> Job:
+    """The job of the series that was handed over."""
+    counter.desk.step()
+    node.clock.now += 0.1
+    (made,) = node.door.sweep()
+    return node.jobs()[0] if node.jobs()[0].id == made else pytest.fail("another job")
+
+
+def test_what_the_plugin_calls(node: Node, counter: Counter, orthanc_id: str) -> None:
     """Hand over, ask, list; "now" starts a job that has ended anew, ahead of others."""
-    intake = pull()
-    serving = Serving(orthanc_app(intake, node.records, node.chain), "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{serving.start()}/orthanc"
-    orthanc_id = {orthanc.keep(content_of(ds)) for ds in series_of("a")}.pop()
-    try:
-        assert requests.post(f"{url}/series", json={"id": "../../etc"}, timeout=5).status_code == 404
-        assert requests.post(f"{url}/series", data=b"?", timeout=5).status_code == 400
-        assert requests.get(f"{url}/series/{orthanc_id}", timeout=5).status_code == 404
-        assert requests.post(f"{url}/series", json={"id": orthanc_id}, timeout=5).status_code == 202
-        intake.step()
-        node.clock.now += 0.1
-        (made,) = node.door.sweep()
-        shown = requests.get(f"{url}/series/{orthanc_id}", timeout=5).json()
-        assert (shown["job"], shown["state"]) == (made, "arriving")
-        assert [one["job"] for one in requests.get(f"{url}/jobs", timeout=5).json()] == [made]
-        node.records.move(made, 0, State.SKIPPED, "not T2")
-        assert requests.post(f"{url}/series", json={"id": orthanc_id, "now": True}, timeout=5).status_code == 202
-        job = node.records.known(made)
-        assert job is not None
-        assert job.state is State.ARRIVING
-    finally:
-        serving.stop()
+    assert requests.get(f"{counter.url}/series/{orthanc_id}", timeout=5).status_code == 404
+    assert requests.post(f"{counter.url}/series", json={"id": orthanc_id}, timeout=5).status_code == 202
+    made = made_job(node, counter).id
+    shown = counter.tell(orthanc_id)
+    assert (shown["job"], shown["state"]) == (made, "arriving")
+    assert [one["job"] for one in requests.get(f"{counter.url}/jobs", timeout=5).json()] == [made]
+    node.records.move(made, 0, State.SKIPPED, "not T2")
+    assert counter.run(orthanc_id).status_code == 202
+    shown = counter.tell(orthanc_id)
+    assert (shown["state"], shown["priority"]) == ("arriving", 1)
+
+
+def test_a_series_is_run_with_models_and_priority(node: Node, counter: Counter, orthanc_id: str) -> None:
+    """A new one gets its priority at once, and its models when it is a job; one that is known gets both at once."""
+    assert counter.run(orthanc_id, models=["other"], priority=7).status_code == 202
+    assert made_job(node, counter).priority == 7
+    counter.desk.step()
+    assert counter.tell(orthanc_id)["models"] == ["other"]
+    assert counter.run(orthanc_id, models=[], priority=9).status_code == 202
+    shown = counter.tell(orthanc_id)
+    assert (shown["models"], shown["priority"]) == ([], 9)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "word"),
+    [
+        ({"models": ["unheard"]}, "unheard"),
+        ({"models": "other"}, "models"),
+        ({"priority": 0}, "priority"),
+        ({"priority": True}, "priority"),
+        ({"priority": "1"}, "priority"),
+        ({"speed": 3}, "speed"),
+    ],
+)
+def test_a_wish_that_cannot_be_granted_says_why(counter: Counter, orthanc_id: str, wishes: Any, word: str) -> None:
+    """400, a sentence with the word that is wrong, and nothing is run."""
+    answer = counter.run(orthanc_id, **wishes)
+    assert answer.status_code == 400
+    assert word in answer.json()["error"]
+    assert counter.desk.step() == 0
+
+
+def test_what_is_no_request_of_the_plugin(counter: Counter) -> None:
+    """Neither ids that are none nor bodies that are no JSON object do anything."""
+    assert counter.run("../../etc").status_code == 404
+    for body in (b"?", b"[]", b'{"id": 3}'):
+        assert requests.post(f"{counter.url}/series", data=body, timeout=5).status_code == 400
 
 
 def test_a_drop_on_another_file_system_works_too(node: Node, tmp_path: Path, drop: Path) -> None:
