@@ -12,10 +12,12 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from scripts.viewing.orthanc_server import get, start
+from tests.orthanc.archive import story_archive
 from tests.orthanc.doors import DOORS, whole_study
 from tests.orthanc.killing import begin, hold, kill
 from tests.orthanc.place import PASSWORD, USER, Place, done, nodes, prepare, seen, settled, wait_for
@@ -97,6 +99,14 @@ def without_password(place: Place, path: str) -> int:
         return error.code
 
 
+STORIES: dict[str, Callable[..., dict[str, Any]]] = {
+    "doors": story_doors,
+    "killed": story_killed,
+    "button": story_button,
+    "archive": story_archive,
+}
+
+
 def mount(root: Path) -> None:
     """Gives the other Debian this machine's files and devices, in this mount namespace alone."""
     for source, target in (("/", "host"), ("/dev", "dev"), ("/proc", "proc")):
@@ -108,14 +118,14 @@ def main() -> None:
     """Reads the arguments, brings the loopback up, plays the story, writes seen.json."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("story")
+    parser.add_argument("story", choices=STORIES)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--root", type=Path)
     given = parser.parse_args()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     if given.root is not None:
         mount(given.root)
-    told = globals()[f"story_{given.story}"](prepare(given.folder, given.root), *given.words)
+    told = STORIES[given.story](prepare(given.folder, given.root), *given.words)
     given.folder.joinpath("seen.json").write_text(json.dumps(told, indent=1))
 
 

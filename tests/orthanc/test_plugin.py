@@ -1,51 +1,20 @@
-"""The plugin in a real Orthanc, with a real node beside it: results come into the study, once, whatever is killed.
-
-`--orthanc-root DIR` takes the Orthanc of another Debian (scripts/orthanc-root makes it), in place of the installed one.
-"""
+"""The plugin in a real Orthanc, with a real node beside it: results come into the study, once, whatever is killed."""
 
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.orthanc.conftest import FIRST, Play, kinds
 from tests.orthanc.killing import STAGES, VICTIMS
 
 ROOT = Path(__file__).parents[2]
-FIRST, ALL = Counter({"SEG": 2, "SR": 1, "OT": 2}), ("arriving both", "analysing worker", "delivering orthanc")
+ALL = ("arriving both", "analysing worker", "delivering orthanc")
 pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.mark.timeout(600)]
-
-Play = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def play(tmp_path: Path, request: pytest.FixtureRequest) -> Play:
-    """Plays one story in a network namespace of its own, and tells what was seen."""
-    root = request.config.getoption("--orthanc-root")
-
-    def played(story: str, *words: str) -> dict[str, Any]:
-        spaces = "-nm" if os.geteuid() == 0 else "-rnm"
-        command = ["unshare", spaces, sys.executable, "-m", "tests.orthanc.drive", str(tmp_path), story, *words]
-        command += ["--root", str(Path(root).resolve())] if root else []
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        told: dict[str, Any] = json.loads((tmp_path / "seen.json").read_text())
-        return told
-
-    return played
-
-
-def kinds(objects: list[list[str]]) -> Counter[str]:
-    """How many objects of each modality."""
-    return Counter(kind for kind, _, _ in objects)
 
 
 def test_every_door_brings_results_into_the_study_once(play: Play) -> None:

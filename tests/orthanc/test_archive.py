@@ -1,0 +1,21 @@
+"""A real Orthanc as any PACS: the standalone node reads from it and sends to it, by DIMSE and by DICOMweb."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.orthanc.conftest import FIRST, Play, kinds
+
+pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.mark.timeout(600)]
+
+
+def test_the_node_reads_and_sends_by_every_protocol(play: Play) -> None:
+    """In by C-FIND and C-MOVE, and by QIDO and WADO; out by C-STORE and by STOW-RS, each confirmed by a query."""
+    told = play("archive")
+    assert told["moved"]["code"] == 0, told["moved"]["said"]
+    assert "confirmed" in told["moved"]["said"] or "delivered" in told["moved"]["said"]
+    assert told["web"]["code"] == 0, told["web"]["said"]
+    assert "skipped" in told["web"]["said"]
+    assert kinds(told["objects"]["objects"]) == FIRST
+    assert told["objects"]["studies"] == 1
+    assert (told["exit"], told["orphans"]) == (0, [])
