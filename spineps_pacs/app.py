@@ -38,7 +38,7 @@ from spineps_pacs.workflow.stages import Patience as WorkPatience
 from spineps_pacs.workflow.work import Retries, Work
 
 LOOPBACK = ("127.", "::1", "localhost")
-SWEEP_S, HOUR_S, DAY_S, GRACE_S = 0.5, 3600.0, 86400.0, 10
+SWEEP_S, STUDY_S, HOUR_S, DAY_S, GRACE_S = 0.5, 10.0, 3600.0, 86400.0, 10
 _log = structlog.get_logger("spineps_pacs")
 
 
@@ -216,6 +216,8 @@ def _operators_desk(half: Half, live: Live, common: Shared, queue: DbosChain) ->
 
 def back(live: Live, slot: int) -> Half:
     """The working half: one worker, which loads the networks when the first series comes."""
+    from spineps_pacs.stations import StudyReports
+
     common, now, half = shared(live()), live().queue, Half()
     executor = Executor(f"{host_name(live())}:{slot}", common.folder / "locks")
     half.add(lambda: None, executor.release)
@@ -228,6 +230,7 @@ def back(live: Live, slot: int) -> Half:
     retirement = Retirement(
         Kept(common.inbox, common.outbox, common.notes), common.records, lambda: live().node.keep_hours
     )
+    half.loop(Loop("study", STUDY_S, StudyReports(live, common, queue).step, trouble))
     half.loop(Loop("lease", now.lease_s / 4, lambda: leases.beat(executor.name), trouble))
     half.add(lambda: None, stages.put_down)
     half.add(engine.start, lambda: engine.stop(GRACE_S))

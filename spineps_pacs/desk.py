@@ -30,6 +30,8 @@ from spineps_pacs.workflow.chain import DbosChain
 from spineps_pacs.workflow.loops import Half, Loop
 
 PAGES, DRIFT, PICTURES = "pages", "drift", "pictures.json"
+STATION = "station.json"
+"""What is kept of a result for joining it with other stations of its study."""
 ON_THE_WAY = (State.ARRIVING, State.WAITING, State.ANALYSING, State.ANALYSED, State.DELIVERING)
 ASK_S, GPU_S, ALARM_S, TIDY_S = 60.0, 15.0, 30.0, 60.0
 WAITS_LONG_S, REMEMBERED_S = 4 * 3600.0, 26 * 7 * 86400.0
@@ -44,6 +46,7 @@ def keep_pages(folder: Path, job: Job, report: Report) -> None:
 
 
 def _keep(folder: Path, job: Job, report: Report) -> None:
+    from spineps_pacs.analysis.study import station
     from spineps_pacs.encode.layers import chosen, layers
     from spineps_pacs.encode.side import level_rows, report_json
 
@@ -52,12 +55,14 @@ def _keep(folder: Path, job: Job, report: Report) -> None:
     names["levels.csv"] = level_rows(report).encode()
     pictures = {"slices": layered.slices, "middle": layered.middle, "coronal": "coronal.png" in names}
     names[PICTURES] = json.dumps(pictures).encode()
-    _write(folder / PAGES, job.id, names)
+    names[STATION] = station(report).to_json().encode()
+    write_page(folder, job.id, names)
     drift.remember(folder / DRIFT, drift.line(job.id, job.source, job.created, plain))
 
 
-def _write(root: Path, job_id: str, names: Mapping[str, bytes]) -> None:
+def write_page(folder: Path, job_id: str, names: Mapping[str, bytes]) -> None:
     """Beside, then renamed: a page never sees half of a result."""
+    root = folder / PAGES
     beside, target = root / f".{job_id}", root / job_id
     for old in (beside, target):
         shutil.rmtree(old, ignore_errors=True)

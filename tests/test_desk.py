@@ -153,7 +153,7 @@ def test_pictures_go_with_the_data_of_their_job(common: app.Shared) -> None:
     for name in ("kept", "erased"):
         common.records.put(job(name, State.DELIVERED))
     for name in ("kept", "erased", "unknown"):
-        desk._write(common.folder / desk.PAGES, name, {"report.json": b"{}", "sagittal-0.png": b"png"})
+        desk.write_page(common.folder, name, {"report.json": b"{}", "sagittal-0.png": b"png"})
     common.records.erase("erased")
     assert sorted(desk.forget_pages(common.folder, common.records)) == ["erased", "unknown"]
     shown = board(common)

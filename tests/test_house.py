@@ -13,7 +13,9 @@ PACKAGE = ROOT / "spineps_pacs"
 ROOMS = frozenset(
     {"intake", "storage", "workflow", "analysis", "engines", "encode", "delivery", "phantom", "web", "evaluation"}
 )
-ROOF = frozenset({"app", "opinions", "outlets", "producing", "lineage", "watching", "desk", "cli", "__main__"})
+ROOF = frozenset(
+    {"app", "opinions", "outlets", "producing", "lineage", "watching", "desk", "stations", "cli", "__main__"}
+)
 """Floors 3 and 4: may import every room."""
 CELLAR = frozenset({"domain", "toml_lines", "settings_faults"})
 SINGLE = frozenset({"settings", "logs"})

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+STUDY = "study"
+"""The source of a job that nobody sent: it joins the stations of a study, and has no images of its own."""
+
 
 class State(StrEnum):
     """Where a job stands."""

@@ -17,7 +17,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from spineps_pacs.domain.errors import Cancelled, NotForUs, SpinepsPacsError, TryAgain, Unusable
-from spineps_pacs.domain.job import Job, Sending, State, Verdict
+from spineps_pacs.domain.job import STUDY, Job, Sending, State, Verdict
 from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Phases, Produce, Receipt, Records
 from spineps_pacs.domain.series import Series, fingerprint
 from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, REJECTION, SELECT, Retries, Work, kind_of, recalled
@@ -213,7 +213,8 @@ class Stages:
     def _results(self, job: Job, destination: str) -> list[Dataset]:
         if recalled(job):
             return [self._stored(job, name) for name in job.results if kind_of(name) == REJECTION]
-        kinds = self._parts.rules.kinds(destination, [*{kind_of(name): None for name in job.results}, FORWARD])
+        present = [*{kind_of(name): None for name in job.results}, *([] if job.source == STUDY else [FORWARD])]
+        kinds = self._parts.rules.kinds(destination, present)
         datasets = [self._stored(job, name) for name in job.results if kind_of(name) in kinds]
         return datasets + (list(self._series(job).datasets) if FORWARD in kinds else [])
 
