@@ -162,7 +162,7 @@ class Models(_Section):
     mode: Literal["corrected", "upstream"] = "corrected"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     threads: int = Field(0, ge=0)
-    cpu_precision: Literal["float32", "bfloat16"] = "float32"
+    cpu_precision: Literal["auto", "float32", "bfloat16"] = "auto"
     only_twelve: bool = False
     step_size: float | None = Field(None, gt=0, le=1)
     mirroring: bool | None = None

@@ -14,7 +14,7 @@ from spineps_pacs.analysis.levels import Named, counted, labelled, ranks
 from spineps_pacs.analysis.matching import Matched, match, numbered, second_axis
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.patches import Spine
-from spineps_pacs.analysis.pieces import Labels, ids
+from spineps_pacs.analysis.pieces import Labels, centres, ids, sizes
 from spineps_pacs.domain.anatomy import CORPUS_ID
 from spineps_pacs.domain.errors import Cancelled, SpinepsPacsError, TryAgain
 from spineps_pacs.domain.masks import Levels
@@ -27,12 +27,16 @@ LEAST_BODY_MM3 = 150.0
 
 @dataclass(frozen=True)
 class Rules:
-    """How vertebrae are named: the mode, whether there must be twelve thoracic ones, ids of sacrum and metal."""
+    """How vertebrae are named: the mode, whether there must be twelve thoracic ones, ids of sacrum and metal.
+
+    `least_end`: the first and the last vertebra show at least this part of their neighbour's body (0: any part).
+    """
 
     mode: Mode = Mode.CORRECTED
     only_twelve: bool = False
     sacrum: tuple[int, ...] = (26,)
     metal: tuple[int, ...] = (80,)
+    least_end: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,7 @@ def name(volume: Volume, raw: Matched, engine: LevelEngine | None, rules: Rules,
     way = turn(volume.geometry)
     matched = _matched(way, raw.structures, raw.vertebrae, rules.mode)
     if rules.mode is Mode.CORRECTED:
-        matched = with_bodies(matched, volume.geometry.voxel_volume)
+        matched = with_whole_ends(with_bodies(matched, volume.geometry.voxel_volume), rules.least_end)
     has_c1 = engine is not None and engine.plan.has_c1
     ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=has_c1))
     spine = Spine(way.there(volume.voxels), matched.structures, ranked, way.after)
@@ -69,6 +73,25 @@ def with_bodies(matched: Matched, voxel_mm3: float) -> Matched:
         return matched
     kept = np.where(np.isin(matched.vertebrae, without), 0, matched.vertebrae).astype(matched.vertebrae.dtype)
     return replace(matched, vertebrae=kept, unmatched=matched.unmatched + len(without))
+
+
+def with_whole_ends(matched: Matched, least: float) -> Matched:
+    """The outermost bodies that show less than `least` of their neighbour's are slivers, no vertebrae of their own.
+
+    Arrays are indexed (P, I, R); the structures stay.
+    """
+    bodies = np.where(matched.structures == CORPUS_ID, matched.vertebrae, 0)
+    volumes, middles = sizes(bodies), centres(bodies)
+    order = sorted(volumes, key=lambda n: middles[n][1])
+    while len(order) > 1 and volumes[order[0]] < least * volumes[order[1]]:
+        order.pop(0)
+    while len(order) > 1 and volumes[order[-1]] < least * volumes[order[-2]]:
+        order.pop()
+    if len(order) == len(volumes):
+        return matched
+    without = [n for n in volumes if n not in order]
+    kept = np.where(np.isin(matched.vertebrae, without), 0, matched.vertebrae).astype(matched.vertebrae.dtype)
+    return replace(matched, vertebrae=kept)
 
 
 def _most(matched: Matched) -> int:

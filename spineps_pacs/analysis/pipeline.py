@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from spineps_pacs.analysis import plane_split
 from spineps_pacs.analysis.doubts import Evidence, Limits, flags
-from spineps_pacs.analysis.geometry import nearest, zoom
+from spineps_pacs.analysis.geometry import nearest, turn, zoom
 from spineps_pacs.analysis.instances import separate
 from spineps_pacs.analysis.matching import Matched
 from spineps_pacs.analysis.measurements import measure
 from spineps_pacs.analysis.mode import Mode
-from spineps_pacs.analysis.naming import Final, Rules, name, with_bodies, without_vertebrae
+from spineps_pacs.analysis.naming import Final, Rules, name, with_bodies, with_whole_ends, without_vertebrae
 from spineps_pacs.analysis.pieces import ids
 from spineps_pacs.analysis.rebuild import rebuild
 from spineps_pacs.analysis.semantic import SemanticSettings, Structures, segment
@@ -32,6 +32,8 @@ Clock = Callable[[], float]
 """Seconds from any start; handed in, as the analysis looks at no clock of its own."""
 PHASES = ("rebuild", "segment", "separate", "name", "measure")
 FILLED_CORPUS_ID, CORPUS_ID = 50, 49
+LEAST_END = 0.18
+"""Of its neighbour's body; where the field of view ends the embedded networks take slivers for vertebrae."""
 
 
 def unseen(phase: str, done: int, total: int) -> None:
@@ -178,7 +180,8 @@ def _separated(found: Structures, given: _Given, watch: Watch) -> _Separated:
         if engine.plan.checked_by_discs and mode is Mode.CORRECTED:
             # the embedded network merges neighbours now and then; where the discs say otherwise they are right
             by_discs = nearest(plane_split.split(labels, zoom(grid)), grid, found.source)
-            if _bodies(by_discs, found) != _bodies(drawn, found):
+            counted = _bodies(by_discs, found)
+            if counted != _bodies(drawn, found):
                 return _Separated(by_discs)
         return _Separated(drawn, "", counted)
     except (Cancelled, TryAgain):
@@ -188,8 +191,10 @@ def _separated(found: Structures, given: _Given, watch: Watch) -> _Separated:
 
 
 def _bodies(vertebrae: NDArray[np.uint16], found: Structures) -> int:
-    """How many of the vertebrae have a body."""
-    return len(ids(with_bodies(Matched(_on_source(found), vertebrae), found.source.voxel_volume).vertebrae))
+    """How many of the vertebrae have a body that is more than a sliver at the edge."""
+    way = turn(found.source)
+    seen = with_bodies(Matched(way.there(_on_source(found)), way.there(vertebrae)), found.source.voxel_volume)
+    return len(ids(with_whole_ends(seen, LEAST_END).vertebrae))
 
 
 def _named(volume: Volume, drawn: _Drawn, given: _Given, watch: Watch) -> Final:
@@ -198,7 +203,8 @@ def _named(volume: Volume, drawn: _Drawn, given: _Given, watch: Watch) -> Final:
     rules = Rules(given.settings.mode, given.settings.only_twelve)
     if given.engines.vertebra is not None:
         plan = given.engines.vertebra.plan
-        rules = replace(rules, sacrum=plan.sacrum_ids, metal=plan.metal_ids)
+        least = LEAST_END if plan.checked_by_discs else 0.0
+        rules = replace(rules, sacrum=plan.sacrum_ids, metal=plan.metal_ids, least_end=least)
     raw = Matched(drawn.structures, drawn.separated.vertebrae)
     return name(volume, raw, given.engines.levels, rules, watch)
 

@@ -25,6 +25,8 @@ LEAST_DISC_MM3 = 100
 LEAST_BODY_MM3 = 400
 SAME_DISC_MM = 6
 """Pieces of disc whose centres are nearer than this along the curve are one disc."""
+CRUMB = 0.12
+"""What has less than this part of the volume of the discs around it is a stray piece of one."""
 TALL = 1.7
 """A body this many times as tall as the median of its neighbours is two."""
 WITH_DENS = 3.5
@@ -89,7 +91,7 @@ def planes(structures: Labels, spacing: Zoom) -> list[Plane]:
         return []
     column: Floats = np.argwhere(np.isin(structures, (*BODY_IDS, DISC_ID))).astype(np.float64)
     column *= np.asarray(spacing, dtype=np.float64)
-    joined = _joined(sorted(clouds, key=lambda cloud: float(cloud[:, 1].mean())))
+    joined = _likely(_joined(sorted(clouds, key=lambda cloud: float(cloud[:, 1].mean()))))
     return [Plane(cloud.mean(axis=0), _normal(cloud, column)) for cloud in joined]
 
 
@@ -101,6 +103,13 @@ def _joined(clouds: Sequence[Floats]) -> list[Floats]:
         else:
             found.append(cloud)
     return found
+
+
+def _likely(clouds: list[Floats]) -> list[Floats]:
+    """Without what is far too small for a disc beside the two above and the two below it."""
+    volumes = [len(cloud) for cloud in clouds]
+    around = [[*volumes[max(n - 2, 0) : n], *volumes[n + 1 : n + 3]] for n in range(len(clouds))]
+    return [c for c, v, near in zip(clouds, volumes, around, strict=True) if not near or v >= CRUMB * np.median(near)]
 
 
 def _normal(cloud: Floats, column: Floats) -> Floats:

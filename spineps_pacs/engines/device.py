@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from spineps_pacs.domain.errors import SettingsError, TryAgain
+from spineps_pacs.domain.ports import ModelInfo
+from spineps_pacs.engines.options import EngineOptions
 
 _USABLE = 0.8
 """The share of the free memory that a batch may take."""
@@ -25,6 +28,20 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise SettingsError(f"the device {name} is not there: {torch.cuda.device_count()} CUDA devices were found")
     return device
+
+
+def in_bfloat16(options: EngineOptions, info: ModelInfo) -> bool:
+    """Whether a model runs in bfloat16 on the CPU; "auto" allows it to the demonstration model alone."""
+    if options.cpu_precision == "auto":
+        return info.demonstration and options.mode == "corrected" and cpu_has_bfloat16()
+    return options.cpu_precision == "bfloat16"
+
+
+def cpu_has_bfloat16() -> bool:
+    """True when the CPU multiplies bfloat16 itself; elsewhere it takes longer than float32."""
+    tell = getattr(torch.cpu, "get_capabilities", dict)
+    has: Mapping[str, object] = tell()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 def short_of_memory(error: BaseException) -> bool:

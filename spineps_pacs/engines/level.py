@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.ports import Cutouts, ModelInfo, PatchPlan, Watch
 from spineps_pacs.engines.densenet import Classifier, build_classifier, soft_max
-from spineps_pacs.engines.device import Runner, batch_for, choose_device
+from spineps_pacs.engines.device import Runner, batch_for, choose_device, in_bfloat16
 from spineps_pacs.engines.lightning import Checkpoint, labeling_checkpoint, read_lightning
 from spineps_pacs.engines.nnunet import load_weights
 from spineps_pacs.engines.options import EngineOptions
@@ -42,7 +42,7 @@ class DenseLevelEngine:
             heads=network.heads,
         )
         device = choose_device(options.device)
-        self._runner = Runner(network, device, False, options.cpu_precision == "bfloat16")
+        self._runner = Runner(network, device, False, in_bfloat16(options, info))
 
     def predict(self, patches: Cutouts, watch: Watch) -> dict[str, NDArray[np.float32]]:
         """Head to (n, classes)."""

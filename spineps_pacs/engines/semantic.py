@@ -13,7 +13,7 @@ from torch import Tensor
 from spineps_pacs.domain.errors import ModelError, Unusable
 from spineps_pacs.domain.ports import ModelInfo, SemanticGrid, SemanticPrediction, Watch
 from spineps_pacs.domain.volume import Volume
-from spineps_pacs.engines.device import Runner, batch_for, choose_device, short_of_memory
+from spineps_pacs.engines.device import Runner, batch_for, choose_device, in_bfloat16, short_of_memory
 from spineps_pacs.engines.nnunet import Plan, build_network, find_checkpoints, load_weights, read_fold, read_plan
 from spineps_pacs.engines.options import EngineOptions
 from spineps_pacs.engines.prepare import Prepared, prepare
@@ -41,7 +41,7 @@ class NnUnetEngine:
         for fold in folds:
             network = build_network(self.plan)
             load_weights(network, fold.weights, fold.path)
-            self._runners.append(Runner(network, self._device, True, options.cpu_precision == "bfloat16"))
+            self._runners.append(Runner(network, self._device, True, in_bfloat16(options, info)))
         mirroring = options.mirroring if options.mirroring is not None else self.config.mirroring
         self.window = Window(
             patch=self.plan.patch,

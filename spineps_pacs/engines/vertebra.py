@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.ports import CutoutPlan, Cutouts, ModelInfo, Watch
-from spineps_pacs.engines.device import Runner, batch_for, choose_device
+from spineps_pacs.engines.device import Runner, batch_for, choose_device, in_bfloat16
 from spineps_pacs.engines.lightning import Checkpoint, instance_checkpoint, read_lightning
 from spineps_pacs.engines.nnunet import load_weights
 from spineps_pacs.engines.options import EngineOptions
@@ -45,7 +45,7 @@ class UnetVertebraEngine:
             checked_by_discs=info.demonstration,
         )
         device = choose_device(options.device)
-        self._runner = Runner(_FromClasses(network), device, False, options.cpu_precision == "bfloat16")
+        self._runner = Runner(_FromClasses(network), device, False, in_bfloat16(options, info))
 
     def predict(self, cutouts: Cutouts, watch: Watch) -> NDArray[np.uint8]:
         """The most likely part of each voxel, (n, P, I, R)."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from spineps_pacs.domain.errors import ModelError, SettingsError
+from spineps_pacs.domain.ports import ModelInfo
+from spineps_pacs.engines.device import cpu_has_bfloat16, in_bfloat16
 from spineps_pacs.engines.load import load_engines, warnings_of
 from spineps_pacs.engines.options import EngineOptions
 from spineps_pacs.engines.weights import LOCK
@@ -90,6 +92,16 @@ def test_missing_files_and_devices_are_sentences(tmp_path: Path) -> None:
     (folder / "plans.json").unlink()
     with pytest.raises(ModelError, match=r"plans\.json does not exist"):
         load_engines(folder, options=CPU)
+
+
+def test_only_the_demonstration_model_is_quickened_unasked() -> None:
+    """`auto` is bfloat16 for the demonstration model where the CPU has it, exact for every other and in upstream."""
+    published, demonstration = (ModelInfo("semantic", "m", "1", "d", told) for told in (False, True))
+    assert not in_bfloat16(EngineOptions(), published)
+    assert in_bfloat16(EngineOptions(), demonstration) == cpu_has_bfloat16()
+    assert not in_bfloat16(EngineOptions(mode="upstream"), demonstration)
+    assert not in_bfloat16(EngineOptions(cpu_precision="float32"), demonstration)
+    assert in_bfloat16(EngineOptions(cpu_precision="bfloat16"), published)
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "fast"}, {"cpu_precision": "int8"}, {"step_size": 0.0}])
