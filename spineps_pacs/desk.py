@@ -20,6 +20,7 @@ from spineps_pacs.domain.errors import SettingsError, Unusable
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import fingerprint
+from spineps_pacs.opinions import NAMES, PAGES, kept_names
 from spineps_pacs.settings import Live
 from spineps_pacs.storage.overview import Asked, Overview
 from spineps_pacs.storage.records import SqlRecords
@@ -29,7 +30,7 @@ from spineps_pacs.web import drift
 from spineps_pacs.workflow.chain import DbosChain
 from spineps_pacs.workflow.loops import Half, Loop
 
-PAGES, DRIFT, PICTURES = "pages", "drift", "pictures.json"
+DRIFT, PICTURES = "drift", "pictures.json"
 STATION = "station.json"
 """What is kept of a result for joining it with other stations of its study."""
 ON_THE_WAY = (State.ARRIVING, State.WAITING, State.ANALYSING, State.ANALYSED, State.DELIVERING)
@@ -53,6 +54,7 @@ def _keep(folder: Path, job: Job, report: Report) -> None:
     plain, layered, names = report_json(report), chosen(report), dict(layers(report))
     names["report.json"] = json.dumps(plain).encode()
     names["levels.csv"] = level_rows(report).encode()
+    names[NAMES] = kept_names(report)
     pictures = {"slices": layered.slices, "middle": layered.middle, "coronal": "coronal.png" in names}
     names[PICTURES] = json.dumps(pictures).encode()
     names[STATION] = station(report).to_json().encode()
@@ -182,9 +184,9 @@ class NodeBoard:
 
     def tally(self) -> shown.Tally:
         """What is counted for Prometheus."""
-        phases = drift.phase_totals(drift.remembered(self._common.folder / DRIFT))
-        seen = self._overview
-        return shown.Tally(self.counts(), seen.oldest(), seen.sendings(), seen.verdicts(), phases)
+        lines, seen = drift.remembered(self._common.folder / DRIFT), self._overview
+        found = self.counts(), seen.oldest(), seen.sendings(), seen.verdicts()
+        return shown.Tally(*found, drift.phase_totals(lines), drift.opinion_totals(lines))
 
     def retry(self, job_id: str) -> None:
         """The dead letters again, else all of it."""

@@ -6,7 +6,6 @@ earlier study does not; it knows which vertebra stands on the sacrum, which stay
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +14,9 @@ import numpy as np
 from spineps_pacs.analysis.anchors import landmarks
 from spineps_pacs.analysis.geometry import turn
 from spineps_pacs.analysis.patches import Spine
-from spineps_pacs.analysis.pieces import centres
 from spineps_pacs.analysis.second_opinion import DISAGREE, Vote, said_by
-from spineps_pacs.analysis.study import SAME_MM
-from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_OFFSET, LEVEL_IDS, SACRUM_ID
+from spineps_pacs.analysis.study import SAME_MM, station
+from spineps_pacs.domain.anatomy import DISC_OFFSET, LEVEL_IDS, SACRUM_ID
 from spineps_pacs.domain.masks import LevelMethod
 from spineps_pacs.domain.report import Point, Report
 
@@ -47,8 +45,8 @@ def known(report: Report) -> Known:
     names = {c.instance: c.level for c in report.levels.choices if c.level is not None} if trusted else {}
     ordered = _ordered(report)
     last = ordered[-1] if ordered and _seen(report, ordered)[0] else None
-    frame = report.volume.geometry.frame_of_reference_uid
-    return Known(hashlib.sha256(frame.encode()).hexdigest()[:16] if frame else "", _bodies(report), names, last)
+    place = station(report)
+    return Known(place.frame, {body.instance: body.centre for body in place.bodies}, names, last)
 
 
 def votes(own: Known, others: Sequence[Known]) -> tuple[Vote, ...]:
@@ -99,11 +97,3 @@ def _seen(report: Report, ordered: list[int]) -> tuple[bool, bool]:
     bones = np.where((instances < DISC_OFFSET) & (instances != SACRUM_ID), instances, 0)
     found = landmarks(Spine(way.there(report.volume.voxels), kinds, bones, way.after), ordered)
     return found.sacrum, found.axis
-
-
-def _bodies(report: Report) -> dict[int, Point]:
-    """Centre of each vertebra's body in LPS mm."""
-    bodies = np.where(report.structures.labels == CORPUS_ID, report.instances.labels, 0)
-    counted = {c.instance for c in report.levels.choices}
-    found = {i: report.volume.geometry.to_world(np.array(at)) for i, at in centres(bodies).items() if i in counted}
-    return {i: (round(float(x), 2), round(float(y), 2), round(float(z), 2)) for i, (x, y, z) in found.items()}

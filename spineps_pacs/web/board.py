@@ -135,13 +135,17 @@ class DriftRow:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts for the metrics: oldest job and number by state, sendings by destination and state, verdicts by rule."""
+    """Counts for the metrics: oldest job and number by state, sendings by destination and state, verdicts by rule.
+
+    `opinions` counts series by the second labeller's verdict and whether they were flagged.
+    """
 
     states: Mapping[State, int]
     oldest: Mapping[State, float]
     sendings: Mapping[tuple[str, State], int]
     verdicts: Mapping[str, int]
     phases_s: Mapping[str, tuple[int, float]]
+    opinions: Mapping[tuple[str, bool], int] = field(default_factory=dict)
 
 
 class Board(Protocol):

@@ -34,6 +34,7 @@ def line(job: str, source: str, at: float, report: Mapping[str, Any]) -> dict[st
     vertebrae = [level for level in report["levels"]["found"] if level["kind"] == "vertebra"]
     sure = [level["confidence"] for level in vertebrae if level["confidence"] is not None]
     bodies = [s["volume_mm3"] for s in report["structures"] if s["name"] == "Vertebral body"]
+    second = report.get("second_opinion")
     return {
         "job": job,
         "source": source,
@@ -41,6 +42,7 @@ def line(job: str, source: str, at: float, report: Mapping[str, Any]) -> dict[st
         "levels": len(vertebrae),
         "confidence": fmean(sure) if sure else None,
         "volume_cm3": sum(bodies) / 1000,
+        "second": [second["verdict"], second["flagged"]] if second else None,
         "phases_s": {step["phase"]: step["seconds"] for step in report["timings_s"]},
     }
 
@@ -90,6 +92,13 @@ def phase_totals(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, f
             count, total = totals.get(phase, (0, 0.0))
             totals[phase] = count + 1, total + seconds
     return totals
+
+
+def opinion_totals(entries: Iterable[Mapping[str, Any]]) -> dict[tuple[str, bool], int]:
+    """How many series had which verdict of the second labeller, flagged or not; lines of older versions have none."""
+    return Counter(
+        (str(verdict), bool(flagged)) for verdict, flagged in filter(None, (e.get("second") for e in entries))
+    )
 
 
 def _row(key: tuple[str, str], entries: Sequence[Mapping[str, Any]], verdicts: Counter[str]) -> DriftRow:

@@ -60,7 +60,12 @@ def _work(tally: Tally) -> Iterator[Metric]:
     for phase, (count, seconds) in sorted(tally.phases_s.items()):
         total.add_metric([phase], seconds)
         times.add_metric([phase], count)
-    yield from (sent, verdicts, total, times)
+    second = GaugeMetricFamily(
+        f"{_P}second_opinions", "Series by the second labeller's verdict.", labels=["verdict", "flagged"]
+    )
+    for (verdict, flagged), count in sorted(tally.opinions.items()):
+        second.add_metric([verdict, str(flagged).lower()], count)
+    yield from (sent, verdicts, total, times, second)
 
 
 def _machine(health: Health) -> Iterator[Metric]:

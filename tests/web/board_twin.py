@@ -76,6 +76,7 @@ class TwinBoard:
     peer_up: bool = True
     is_ready: bool = True
     several: bool = False
+    report: dict[str, Any] = field(default_factory=lambda: REPORT)
     free_bytes: int = 50_000_000_000
 
     def jobs(self, wanted: shown.Wanted) -> shown.Listing:
@@ -96,7 +97,7 @@ class TwinBoard:
         found = next((j for j in self.kept if j.id == job_id), None)
         if found is None:
             return None
-        report = REPORT if job_id == "job-4" else None
+        report = self.report if job_id == "job-4" else None
         timeline = (Event(NOW - 600, "arriving", ""), Event(NOW - 300, found.state.value, found.reason))
         receipts = {s.destination: [Receipt("1.2.3.4", s.state is State.DELIVERED, "0000")] for s in found.sendings}
         return shown.Detail(found, timeline, receipts, report=report, patient=self.patient)
@@ -137,7 +138,8 @@ class TwinBoard:
     def tally(self) -> shown.Tally:
         oldest = {State.WAITING: NOW - 90}
         sendings = {("pacs", State.DEAD_LETTER): 1, ("pacs", State.DELIVERED): 1}
-        return shown.Tally(self.counts(), oldest, sendings, {"taken": 5, "T2 weighting": 1}, {"semantic": (2, 7.0)})
+        rules, opinions = {"taken": 5, "T2 weighting": 1}, {("agree", False): 3, ("shifted", True): 1}
+        return shown.Tally(self.counts(), oldest, sendings, rules, {"semantic": (2, 7.0)}, opinions)
 
     def retry(self, job_id: str) -> None:
         self._act("retry", job_id)

@@ -123,6 +123,7 @@ def test_metrics_count_what_the_board_counts() -> None:
     assert found["spineps_pacs_verdicts"]["T2 weighting",] == 1
     assert found["spineps_pacs_phase_seconds_sum"]["semantic",] == 7
     assert found["spineps_pacs_phase_seconds_count"]["semantic",] == 2
+    assert found["spineps_pacs_second_opinions"] == {("false", "agree"): 3, ("true", "shifted"): 1}
     assert found["spineps_pacs_disk_free_bytes"][()] == 50e9
     assert found["spineps_pacs_peer_up"]["pacs",] == 0
     assert found["spineps_pacs_gpu_memory_used_bytes"]["0",] == 3e9

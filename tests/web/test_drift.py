@@ -40,3 +40,14 @@ def test_weeks_are_put_together() -> None:
     assert (second.source, second.levels, second.skipped) == ("MR2", None, 1)
     assert first.week < second.week
     assert drift.phase_totals(entries) == {"semantic": (2, pytest.approx(7.0))}
+
+
+def test_second_opinions_are_counted() -> None:
+    """By verdict and whether the reader is warned; lines without one, also of older versions, count for nothing."""
+    asked = REPORT | {"second_opinion": {"verdict": "agree", "flagged": False}}
+    lines = [
+        drift.line("a", "MR1", NOW, asked),
+        drift.line("b", "MR1", NOW, asked),
+        drift.line("c", "MR1", NOW, REPORT),
+    ]
+    assert drift.opinion_totals([*lines, {"job": "older"}]) == {("agree", False): 2}

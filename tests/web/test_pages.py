@@ -201,6 +201,18 @@ def test_the_result_shows_levels_numbers_and_pictures(tmp_path: Path) -> None:
     assert browser.get("/series/job-2/result").status_code == 404
 
 
+def test_the_result_tells_what_the_second_labeller_says(tmp_path: Path) -> None:
+    """One line, marked as advice where the reader is warned; none where nobody was asked."""
+    said = {"verdict": "shifted", "sentence": "L1 is L2 in small-fov", "flagged": True}
+    board = TwinBoard(folder=tmp_path)
+    assert "Second labeller" not in client(board).get("/series/job-4/result").text
+    board.report = board.report | {"second_opinion": said}
+    assert (
+        '<p class="advice">Second labeller: L1 is L2 in small-fov.</p>'
+        in client(board).get("/series/job-4/result").text
+    )
+
+
 def test_objects_leave_only_where_patients_are_shown(tmp_path: Path) -> None:
     """A DICOM object names its patient, so it is behind the same switch."""
     (tmp_path / "levels.dcm").write_bytes(b"dicom")
