@@ -23,8 +23,9 @@ from spineps_pacs.intake.gate import Caller, GuestList, tls_context
 from spineps_pacs.intake.reception import Desk, Patience, Reception, job_id
 from spineps_pacs.intake.serving import Serving
 from spineps_pacs.outlets import confirmation, destination, rule, web_peer
-from spineps_pacs.producing import judge, produce, recipe, with_models
+from spineps_pacs.producing import Loaded, judge, produce, recipe, with_models
 from spineps_pacs.settings import Live, Settings, secret
+from spineps_pacs.shadowing import Shadow, tidy
 from spineps_pacs.storage.datasets import DatasetFolder
 from spineps_pacs.storage.marks import Marks
 from spineps_pacs.storage.records import SqlRecords
@@ -239,6 +240,7 @@ def back(live: Live, slot: int) -> Half:
     half.loop(Loop("retire", 60.0, retirement.step, trouble))
     half.loop(Loop("forget", HOUR_S, lambda: queue.forget(_oldest(live())), trouble))
     half.loop(Loop("outbox", HOUR_S, common.outbox.tidy, trouble))
+    half.loop(Loop("shadow", HOUR_S, lambda: tidy(common.folder, live().node.keep_hours), trouble))
     return half
 
 
@@ -248,17 +250,19 @@ def _oldest(current: Settings) -> float:
 
 def parts(live: Live, common: Shared) -> Parts:
     """What the stages are given."""
-    now = live()
+    now, loaded = live(), Loaded()
     asked = {d.name: confirmation(d, now, common.notes) for d in now.destination}
+    shadow = Shadow(now, loaded.engines)
     return Parts(
         inbox=common.inbox,
         outbox=common.outbox,
         records=common.records,
         judge=judge(live),
-        produce=produce(live, common.records, common.outbox),
+        produce=produce(live, common.records, common.outbox, loaded, shadow),
         rules=Routing([rule(d) for d in now.destination]),
         destinations={d.name: destination(d, now) for d in now.destination},
         confirmations={name: asks for name, asks in asked.items() if asks is not None},
+        shadow=shadow.run if shadow.wanted else None,
     )
 
 

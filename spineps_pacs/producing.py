@@ -19,6 +19,7 @@ from spineps_pacs.domain.series import Series
 from spineps_pacs.intake.limits import from_table
 from spineps_pacs.lineage import analysed_now, predecessors
 from spineps_pacs.settings import Live, Settings
+from spineps_pacs.shadowing import Shadow
 from spineps_pacs.storage.records import SqlRecords
 
 if TYPE_CHECKING:
@@ -113,12 +114,12 @@ def _engine_options(wanted: settings.Models) -> EngineOptions:
     )
 
 
-def produce(live: Live, records: SqlRecords, outbox: Datasets) -> Produce:
+def produce(live: Live, records: SqlRecords, outbox: Datasets, loaded: Loaded, shadow: Shadow) -> Produce:
     """Analysis and encoding as one function; networks are loaded when the first series comes that wants them.
 
     What is part of a job's name is as it was when the process started: models, and what is written.
     """
-    started, loaded = live(), _Loaded()
+    started = live()
     second = opinions.Opinions(started)
 
     def produced(series: Series, phases: Phases) -> list[Result]:
@@ -143,21 +144,24 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets) -> Produce:
         results = encode(report, series, identify(report, series, options, origin), options)
         verify_all(results, report, series)
         keep_pages(current.node.data_folder, job, report)
+        shadow.keep(job, report)
         return list(results)
 
     return produced
 
 
-class _Loaded:
+class Loaded:
     """The networks that are in memory: those of the node, and the last others that a job asked for."""
 
     def __init__(self) -> None:
         self._sets: dict[settings.Models, Engines] = {}
 
     def holds(self, wanted: settings.Models) -> bool:
+        """True when nothing needs to be loaded."""
         return wanted in self._sets
 
     def engines(self, wanted: settings.Models) -> Engines:
+        """The networks of a model set."""
         if wanted not in self._sets:
             while len(self._sets) > 1:  # the first set is the one most often asked for
                 self._sets.popitem()

@@ -14,7 +14,19 @@ ROOMS = frozenset(
     {"intake", "storage", "workflow", "analysis", "engines", "encode", "delivery", "phantom", "web", "evaluation"}
 )
 ROOF = frozenset(
-    {"app", "opinions", "outlets", "producing", "lineage", "watching", "desk", "stations", "cli", "__main__"}
+    {
+        "app",
+        "opinions",
+        "outlets",
+        "producing",
+        "lineage",
+        "shadowing",
+        "watching",
+        "desk",
+        "stations",
+        "cli",
+        "__main__",
+    }
 )
 """Floors 3 and 4: may import every room."""
 CELLAR = frozenset({"domain", "toml_lines", "settings_faults"})

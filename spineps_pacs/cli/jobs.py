@@ -109,7 +109,7 @@ def rerun(
     if (job is None) == (not since):
         raise SettingsError("name one job, or a span of time with --since and --until")
     with _node(config) as (common, chain):
-        found = [_known(common, job)] if job else common.records.between(_moment(since), _moment(until or "9999-01-01"))
+        found = [_known(common, job)] if job else common.records.between(moment(since), moment(until or "9999-01-01"))
         again = [one for one in found if (one.ended or one.state is State.DELIVERED) and (job or _present(one))]
         for one in again:
             _rerun(chain, one, () if own_models else model or None)
@@ -198,7 +198,8 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _moment(text: str) -> float:
+def moment(text: str) -> float:
+    """Seconds since the epoch of a day or time that a person wrote."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -23,6 +23,7 @@ _COMMANDS = (
     (_RUN, "fetch", "fetch:fetch", "Fetch series from a PACS into the node."),
     (_LOOK, "status", "jobs:status", "How many series are in which state."),
     (_LOOK, "jobs", "jobs:jobs", "List, show, retry, cancel and re-run jobs."),
+    (_LOOK, "shadow", "shadow:shadow", "Compare a second model set with the first."),
     (_LOOK, "explain", "jobs:explain", "Why a series was taken or skipped, rule by rule."),
     (_LOOK, "check", "check:check", "Check configuration, disk, models and peers, line by line."),
     (_LOOK, "selftest", "selftest:selftest", "Send a made-up study through the whole chain and report."),

@@ -24,7 +24,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 from spineps_pacs.domain.errors import SettingsError, Unusable
 from spineps_pacs.domain.job import STUDY, Job, Sending, State
 from spineps_pacs.domain.ports import Records
-from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, Work, recalled
+from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, SHADOW, Work, recalled
 
 VERSION = "pipeline-1"
 """Raised only when the order of steps changes; then the old function stays under its old name until it is drained."""
@@ -109,6 +109,8 @@ class DbosChain:
         With other models, by name, or when the node's own have changed, a new job takes its place; () names the node's.
         """
         job = self._kept(job_id)
+        if job.source == STUDY:
+            raise Unusable(f"job {job_id} joins the stations of a study; it follows when one of them is started anew")
         job = job if priority is None else replace(job, priority=priority)
         state = State.ARRIVING if job.verdict is None else State.WAITING
         wanted = replace(job, models=job.models if models is None else tuple(models))
@@ -299,7 +301,7 @@ def _row(work: Work) -> dict[str, Any]:
 
 
 def _options(work: Work) -> Any:
-    queue = {SELECT: LIGHT, ANALYSE: GPU}.get(work.stage, OUT + work.destination)
+    queue = {SELECT: LIGHT, ANALYSE: GPU, SHADOW: GPU}.get(work.stage, OUT + work.destination)
     options = {
         "workflow_name": WORKFLOW,
         "queue_name": queue,

@@ -20,7 +20,19 @@ from spineps_pacs.domain.errors import Cancelled, NotForUs, SpinepsPacsError, Tr
 from spineps_pacs.domain.job import STUDY, Job, Sending, State, Verdict
 from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Phases, Produce, Receipt, Records
 from spineps_pacs.domain.series import Series, fingerprint
-from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, REJECTION, SELECT, Retries, Work, kind_of, recalled
+from spineps_pacs.workflow.work import (
+    ANALYSE,
+    CONFIRM,
+    DELIVER,
+    LAST,
+    REJECTION,
+    SELECT,
+    SHADOW,
+    Retries,
+    Work,
+    kind_of,
+    recalled,
+)
 
 SENT = (State.DELIVERED, State.CONFIRMED)
 LOOK_EVERY_S = 1.0
@@ -55,6 +67,7 @@ class Parts:
     rules: Rules
     destinations: Mapping[str, Destination]
     confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
+    shadow: Callable[[Series, Job, Phases], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +98,9 @@ class Stages:
 
     def run(self, work: Work) -> tuple[Work, ...]:
         """Never raises for a reason of the job: whatever went wrong is in the records afterwards."""
-        stage = {SELECT: self.select, ANALYSE: self.analyse, DELIVER: self.deliver, CONFIRM: self.confirm}[work.stage]
+        stages = {SELECT: self.select, ANALYSE: self.analyse, DELIVER: self.deliver, CONFIRM: self.confirm}
         try:
-            return stage(work)
+            return (stages | {SHADOW: self.shadow})[work.stage](work)
         except Cancelled as reason:
             self._log(str(reason), work, None)
         except SpinepsPacsError as reason:
@@ -122,11 +135,20 @@ class Stages:
                 self._analysing.pop(work.id, None)
         if job.state is State.ANALYSED and not job.sendings:
             job = self._records.move(job.id, work.turn, State.DELIVERED, "no destination takes its results")
-        return tuple(
+        deliveries = [
             Work(DELIVER, job.id, work.turn, sending.destination, priority=work.priority)
             for sending in job.sendings
             if sending.state not in SENT
-        )
+        ]
+        shadows = [Work(SHADOW, job.id, work.turn, priority=LAST)] if self._parts.shadow and job.results else []
+        return (*deliveries, *shadows)
+
+    def shadow(self, work: Work) -> tuple[Work, ...]:
+        """The second model set on the same slices; it sends nothing, and whatever it meets, the job goes on."""
+        job = self._job(work)
+        if self._parts.shadow is not None:
+            self._parts.shadow(self._series(job), job, self._watch(work))
+        return ()
 
     def deliver(self, work: Work) -> tuple[Work, ...]:
         """Results to one destination; what it accepted is never sent again."""
@@ -191,7 +213,8 @@ class Stages:
                 return
             looked, told = self._clock(), phase
             self._job(work)
-            self._records.progress(work.job_id, phase, done / max(total, 1))
+            if work.stage == ANALYSE:
+                self._records.progress(work.job_id, phase, done / max(total, 1))
 
         return watch
 
@@ -260,6 +283,8 @@ class Stages:
 
     def _fail(self, work: Work, reason: str, error: Exception | None) -> None:
         self._log(reason, work, error)
+        if work.stage == SHADOW:
+            return
         try:
             if work.destination:
                 self._say(work, State.DEAD_LETTER, reason)

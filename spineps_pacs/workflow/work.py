@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from spineps_pacs.domain.job import Job
 
-SELECT, ANALYSE, DELIVER, CONFIRM = "select", "analyse", "deliver", "confirm"
+SELECT, ANALYSE, DELIVER, CONFIRM, SHADOW = "select", "analyse", "deliver", "confirm", "shadow"
+LAST = 1000
+"""The priority of what may wait for everything else."""
 
 REJECTION = "rejection"
 
@@ -38,7 +40,7 @@ class Work:
     def id(self) -> str:
         """Under which the engine knows it."""
         parts = [self.job_id, str(self.turn), self.stage, self.destination, str(self.attempt)]
-        return ":".join(parts)
+        return ":".join(parts if self.stage != SHADOW else [SHADOW, *parts])  # a job's own work is found by its id
 
     def later(self, delay_s: float) -> Work:
         """The next attempt, after a while."""

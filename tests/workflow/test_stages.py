@@ -38,6 +38,7 @@ class Bench:
     produce: Callable[[Series, Phases], Sequence[Result]] = stand_in
     rules: tuple[Rule, ...] = (Rule("a"), Rule("b"))
     confirmations: dict[str, SetConfirmation] = field(default_factory=dict)
+    shadow: Callable[[Series, Job, Phases], None] | None = None
     told: list[tuple[str, BaseException | None]] = field(default_factory=list)
     patience: Patience = field(default_factory=lambda: Patience(Retries(3, 10), Retries(4, 10), deaths=3))
 
@@ -64,7 +65,7 @@ class Bench:
     def stages(self) -> Stages:
         parts = Parts(
             self.inbox, self.outbox, self.records, self.judge, self._produce, Routing(self.rules),
-            {"a": self.a, "b": self.b}, self.confirmations,
+            {"a": self.a, "b": self.b}, self.confirmations, self.shadow,
         )  # fmt: skip
         return Stages(parts, self.patience, self._tell, self.ticks)
 
@@ -342,6 +343,24 @@ def test_a_destination_that_never_confirms_is_a_dead_letter(bench: Bench) -> Non
     assert job.state is State.DEAD_LETTER
     assert job.reason == "a: not confirmed: no answer yet"
     assert len(bench.a.kept) == 2
+
+
+def test_a_shadow_runs_last_and_holds_nothing_up(bench: Bench) -> None:
+    """After everything urgent, on the same slices, once; whatever it meets, the job is delivered."""
+    seen: list[str] = []
+
+    def fails(series: Series, job: Job, watch: Phases) -> None:
+        watch("second", 0, 1)
+        seen.append(series.fingerprint)
+        raise Unusable("the second set cannot")
+
+    bench.shadow = fails
+    assert bench.run().state is State.CONFIRMED
+    assert seen == [bench.job.fingerprint]
+    assert bench.now().phase != "second"
+    assert [text for text, _ in bench.told] == ["the second set cannot"]
+    follows = bench.stages().run(Work(ANALYSE, "j", 0))
+    assert [work.priority for work in follows] == [1000]
 
 
 def test_a_late_slice_ends_the_old_job(bench: Bench) -> None:
