@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from spineps_pacs.cli.models_second import SMALL_FOV, install_second, remove_second, second_labeller
 from spineps_pacs.domain.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file of the node.")]
 Folder = Annotated[Path | None, Parameter(name="--models", help="The models folder, instead of the configured one.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Write JSON, for machines.")]
-Archive = Annotated[Path | None, Parameter(name="--from", help="Install from this zip file instead of the network.")]
+Archive = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        name="--from", negative="", help="Install from this zip file (small-fov: its .onnx files), not the network."
+    ),
+]
 
 VARIABLE = "SPINEPS_SEGMENTOR_MODELS"
 """Where SPINEPS itself looks for its models."""
@@ -39,22 +45,29 @@ def list_models(config: Config = None, *, folder: Folder = None, as_json: Json =
     inside = embedded_folder()
     embedded = find_models(inside)[0] if inside is not None else ()
     absent = [r for r in RELEASES if r.folder.lower() not in {m.name for m in found}]
+    second = second_labeller(root)
     if as_json:
-        kinds = {"models": [_row(m) for m in found], "embedded": [_row(m) for m in embedded]}
-        published = [r.name for r in absent]
+        kinds = {"models": [_row(m) for m in found] + second, "embedded": [_row(m) for m in embedded]}
+        published = [r.name for r in absent] + ([] if second else [SMALL_FOV])
         named = str(root) if root is not None else None
         print(json.dumps({"folder": named, **kinds, "faults": faults, "published": published}))
         return 0
     print(
-        f"models in {root}:" if found else f"no models in {root}" if root is not None else "no models folder is named"
+        f"models in {root}:"
+        if found or second
+        else f"no models in {root}"
+        if root is not None
+        else "no models folder is named"
     )
     _show(found)
+    print("".join(f"  {row['name']:<32} second labeller: {row['folder']}\n" for row in second), end="")
     print("".join(f"  not usable: {fault}\n" for fault in faults), end="")
     print("embedded, used where no folder is named (demonstration models, not for diagnosis or measurement):")
     _show(embedded)
-    if absent:
+    if absent or not second:
         print("not installed (spineps-pacs models install NAME):")
         print("".join(f"  {r.name:<32} {r.kind:<9} {r.tag}\n" for r in absent), end="")
+        print("" if second else f"  {SMALL_FOV:<32} second labeller, of other authors; no licence is stated\n", end="")
     return 0
 
 
@@ -70,19 +83,25 @@ def _show(models_found: Sequence[Model]) -> None:
 
 
 @models.command
-def install(*names: str, config: Config = None, folder: Folder = None, archive: Archive = None) -> int:
-    """Install published models by name (t2w, instance, t2w_labeling, ...), or one from a zip file.
+def install(*names: str, config: Config = None, folder: Folder = None, archives: Archive = ()) -> int:
+    """Install published models by name (t2w, instance, t2w_labeling, small-fov, ...), or one from a zip file.
 
-    Without a name the three that a node for sagittal T2w needs are installed.
+    Without a name the three that a node for sagittal T2w needs are installed. The second labeller, small-fov, comes
+    from its own authors' release, or from its two files: --from A.onnx --from B.onnx.
     """
     from spineps_pacs.engines.install import install_file
     from spineps_pacs.engines.releases import FOR_T2W, release
 
     root = models_folder(config, folder)
-    if archive is not None:
+    if SMALL_FOV in names:
         if len(names) > 1:
-            raise ModelError(f"one archive holds one model, {len(names)} were named")
-        _told(install_file(archive, root, release(names[0]) if names else None))
+            raise ModelError(f"{SMALL_FOV} is installed by itself, {len(names)} models were named")
+        install_second(root, archives, _configured(config))
+        return 0
+    if archives:
+        if len(names) > 1 or len(archives) > 1:
+            raise ModelError(f"one archive holds one model; {len(names)} were named, {len(archives)} archives given")
+        _told(install_file(archives[0], root, release(names[0]) if names else None))
         return 0
     for wanted in [release(name) for name in names or FOR_T2W]:
         _told(_downloaded(wanted, root, release_address(config)))
@@ -93,8 +112,12 @@ def install(*names: str, config: Config = None, folder: Folder = None, archive: 
 def verify(config: Config = None, *, folder: Folder = None) -> int:
     """Compare every model with the checksums that were recorded for it; those without any are recorded now."""
     from spineps_pacs.engines.install import verify as compare
+    from spineps_pacs.engines.small_fov_install import networks_differences
 
-    answer = compare(models_folder(config, folder))
+    root = models_folder(config, folder)
+    answer = dict(compare(root))
+    if second_labeller(root):
+        answer[SMALL_FOV] = networks_differences(root)
     for name, found in sorted(answer.items()):
         print(f"{name}: as recorded" if not found else "".join(f"{name}: {text}\n" for text in found).rstrip())
     return int(any(answer.values()))
@@ -107,6 +130,9 @@ def remove(name: str, config: Config = None, *, folder: Folder = None) -> int:
     from spineps_pacs.engines.weights import answers, find_models
 
     root = models_folder(config, folder)
+    if name.lower() == SMALL_FOV:
+        remove_second(root)
+        return 0
     able = [model for model in find_models(root)[0] if answers(model.name, name.lower())]
     if len(able) != 1:
         found = ", ".join(model.name for model in able) or "none"

@@ -9,7 +9,8 @@ import pytest
 
 from spineps_pacs.cli.main import run
 from spineps_pacs.cli.models import VARIABLE
-from tests.engines import folders
+from spineps_pacs.engines.small_fov_install import FILES
+from tests.engines import folders, onnx_files
 from tests.engines.test_install import Shelf, archive, served
 
 
@@ -72,3 +73,33 @@ def test_install_from_a_file_and_what_cannot_be(tmp_path: Path, capsys: pytest.C
     assert "published as pet" in capsys.readouterr().err
     assert run(["models", "install", "t2w", "t1w", "--from", str(tmp_path / "t2w.zip"), *models]) == 1
     assert "2 were named" in capsys.readouterr().err
+
+
+def test_the_second_labeller_is_installed_listed_verified_and_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its own address or from its two files; held to what was recorded; both ways give the same folder."""
+    disk, models = tmp_path / "disk", ["--models", str(tmp_path / "models")]
+    disk.mkdir()
+    files = [onnx_files.segmentation(disk, FILES[0]), onnx_files.naming(disk, FILES[1])]
+    asked = [word for path in files for word in ("--from", str(path))]
+    assert run(["models", "install", "small-fov", *asked, *models]) == 0
+    assert run(["models", "list", *models, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert "small-fov" in {m["name"] for m in answer["models"]}
+    assert "small-fov" not in answer["published"]
+    assert run(["models", "verify", *models]) == 0
+    assert "small-fov: as recorded" in capsys.readouterr().out
+    (tmp_path / "models" / "small-fov" / FILES[0]).write_bytes(b"x")
+    assert run(["models", "verify", *models]) == 1
+    assert "another content" in capsys.readouterr().out
+    assert run(["models", "remove", "small-fov", *models]) == 0
+    assert run(["models", "list", *models]) == 0
+    assert "small-fov" in capsys.readouterr().out.partition("not installed")[2]
+    with served(Shelf(b"x" * 500)) as base:
+        config = tmp_path / "node.toml"
+        config.write_text(f'[models]\nfolder = "models"\n[second_opinion]\nrelease_address = "{base}"\n')
+        assert run(["models", "install", "small-fov", "--config", str(config)]) == 0
+    assert sorted(p.name for p in (tmp_path / "models" / "small-fov").iterdir()) == sorted(FILES)
+    assert run(["models", "install", "small-fov", "t2w", *models]) == 1
+    assert "by itself" in capsys.readouterr().err
