@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spineps_pacs.analysis.anchors import anchored
 from spineps_pacs.analysis.discs import completed
-from spineps_pacs.analysis.geometry import Turn, turn, zoom
+from spineps_pacs.analysis.geometry import Box, Crop, Turn, as_written, bounding_box, crop, turn, zoom
 from spineps_pacs.analysis.levels import Named, counted, labelled, ranks
 from spineps_pacs.analysis.matching import Matched, match, numbered, second_axis
 from spineps_pacs.analysis.mode import Mode
@@ -21,6 +21,7 @@ from spineps_pacs.domain.masks import Levels
 from spineps_pacs.domain.ports import LevelEngine, Watch
 from spineps_pacs.domain.volume import Geometry, Volume
 
+MARGIN_MM = 1.5
 LEAST_BODY_MM3 = 150.0
 """Less body than this is no vertebra (a cervical body has about 2000 mm3)."""
 
@@ -52,17 +53,23 @@ class Final:
 
 def name(volume: Volume, raw: Matched, engine: LevelEngine | None, rules: Rules, watch: Watch) -> Final:
     """Points 1 to 9 of the combined post-processing; all arrays on the volume's grid."""
-    way = turn(volume.geometry)
+    way = turn(as_written(volume.geometry))
     matched = _matched(way, raw.structures, raw.vertebrae, rules.mode)
     if rules.mode is Mode.CORRECTED:
         matched = with_whole_ends(with_bodies(matched, volume.geometry.voxel_volume), rules.least_end)
     has_c1 = engine is not None and engine.plan.has_c1
     ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=has_c1))
     spine = Spine(way.there(volume.voxels), matched.structures, ranked, way.after)
-    named = _named(spine, engine, rules, watch)
+    part = crop(way.after, _around(way.there(raw.structures), way.after))
+    named = _named((spine, part), engine, rules, watch)
     kinds, instances = completed(matched.structures, named.vertebrae, rules.sacrum, rules.metal, rules.mode)
     dropped = len(ids(ranked)) - len(ids(named.vertebrae))
     return Final(way.back(kinds), way.back(instances), named.levels, matched.unmatched, dropped)
+
+
+def _around(structures: Labels, geometry: Geometry) -> Box:
+    """The box that the reference shows to the labelling network: hardly more than the structures."""
+    return bounding_box(structures > 0, int(MARGIN_MM / min(zoom(geometry)))) or (slice(None),) * 3
 
 
 def with_bodies(matched: Matched, voxel_mm3: float) -> Matched:
@@ -102,19 +109,26 @@ def _matched(way: Turn, structures: Labels, vertebrae: Labels, mode: Mode) -> Ma
     return match(way.there(structures), way.there(vertebrae), zoom(way.after), mode, second_axis(way))
 
 
-def _named(spine: Spine, engine: LevelEngine | None, rules: Rules, watch: Watch) -> Named:
-    """By the network; where there is none, from a landmark; else, and when naming fails, only counted."""
+def _named(given: tuple[Spine, Crop], engine: LevelEngine | None, rules: Rules, watch: Watch) -> Named:
+    """By the network, from a part; where there is none, from a landmark; else, and when naming fails, only counted."""
+    spine, part = given
     if not ids(spine.vertebrae):
         return counted(spine.vertebrae, "there are no vertebrae")
     if engine is None:
         found = anchored(spine) if rules.mode is Mode.CORRECTED else None
         return found or counted(spine.vertebrae, "there is no labelling model, and no landmark to count from")
     try:
-        return labelled(spine, engine, rules.mode, watch, only_twelve=rules.only_twelve)
+        named = labelled(_cropped(spine, part), engine, rules.mode, watch, only_twelve=rules.only_twelve)
+        return replace(named, vertebrae=part.back(named.vertebrae))
     except (Cancelled, TryAgain):
         raise
     except SpinepsPacsError as reason:
         return counted(spine.vertebrae, f"labelling failed: {reason}")
+
+
+def _cropped(spine: Spine, part: Crop) -> Spine:
+    image, structures, vertebrae = (part.there(a) for a in (spine.image, spine.structures, spine.vertebrae))
+    return Spine(image, structures, vertebrae, part.after)
 
 
 def without_vertebrae(structures: Labels, geometry: Geometry, reason: str) -> Final:
