@@ -22,6 +22,8 @@ WIDE, FAR = 25.0, 60.0
 """How far to the side of a body's middle, and behind it, its canal is looked for, mm."""
 SHORTEST = 0.5
 """A slice with a shorter chord, mm, only grazes the canal."""
+GRAZING = 0.02
+"""A slice with a shorter chord than this, mm, holds none of it."""
 FEW_VOXELS, FEW_SLICES, FEW_CORD_SLICES = 50, 3, 2
 """With fewer voxels or slices the canal, or the cord, is not measured."""
 
@@ -117,20 +119,34 @@ def _across(tube: Tube, body: Frame) -> Frame | None:
 
 
 def ellipse(left: Floats, chord: Floats) -> tuple[float, float] | None:
-    """Depth and width of the ellipse whose chords these are; None with fewer than three that reach a third of it.
+    """Depth and width of the ellipse whose chords these are; None with fewer than three, or where none fits.
 
-    The square of an ellipse's chord is a parabola of its place.
+    The square of an ellipse's chord is a parabola of its place. Long chords count for more; a slice without a chord,
+    next to one with, must lie beyond the ellipse.
     """
-    long = chord > chord.max() / 3
-    if long.sum() < 3:
+    there = chord > GRAZING
+    if there.sum() < 3:
         return None
-    u, c = left[long], chord[long]
-    matrix = np.column_stack([np.ones(len(u)), u, u * u])
-    a, b, d = np.linalg.lstsq(matrix * c[:, None], c**3, rcond=None)[0]
+    first, last = np.flatnonzero(there)[[0, -1]]
+    empty = [n for n in (first - 1, last + 1) if 0 <= n < len(left)]
+    fit = _parabola(left[there], chord[there])
+    reached = [n for n in empty if np.polynomial.polynomial.polyval(left[n], fit) > 0]
+    if reached:
+        ends = np.full(len(reached), chord.max())
+        fit = _parabola(left[there], chord[there], (left[reached], ends))
+    a, b, d = fit
     if d >= 0:
         return None
     depth = float(np.sqrt(a - b * b / (4 * d)))
     return depth, 2 * depth / float(np.sqrt(-d))
+
+
+def _parabola(left: Floats, chord: Floats, ends: tuple[Floats, Floats] | None = None) -> Floats:
+    """The parabola through squared chords, each weighed by its chord; `ends` are places of no chord and weights."""
+    place, root = (left, chord) if ends is None else (np.append(left, ends[0]), np.append(chord, ends[1]))
+    square = chord**2 if ends is None else np.append(chord**2, np.zeros(len(ends[0])))
+    matrix = np.column_stack([np.ones(len(place)), place, place * place])
+    return np.asarray(np.linalg.lstsq(matrix * root[:, None], square * root, rcond=None)[0])
 
 
 def canal_numbers(section: Section | None, subject: int) -> list[Measurement]:

@@ -8,7 +8,7 @@ of the reference: spline order 3 or 0, edges repeated, integers rounded half awa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ Zoom = tuple[float, float, float]
 MODEL_AXES = "PIR"
 SAME_ZOOM_MM = 1e-3
 SAME_GRID_MM = 1e-5
+DECIMALS = 7
 _ENDS = (("R", "L"), ("A", "P"), ("I", "S"))
 """Where the LPS axes x, y, z run to: negative, positive."""
 _TIE = 1e-6
@@ -162,6 +163,11 @@ def rescaled(geometry: Geometry, spacing: Zoom) -> Geometry:
     affine = geometry.affine.copy()
     affine[:3, :3] = geometry.affine[:3, :3] * np.asarray(spacing) / np.asarray(geometry.spacing)
     return _like(geometry, affine, tuple(max(n, 1) for n in shape))
+
+
+def as_written(geometry: Geometry) -> Geometry:
+    """The grid with as many decimals as the reference keeps of it: they decide between two equally near voxels."""
+    return replace(geometry, affine=np.round(geometry.affine, DECIMALS))
 
 
 def nearest(labels: Array, source: Geometry, target: Geometry) -> Array:

@@ -13,7 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spineps_pacs.analysis.bias import Three, correct
-from spineps_pacs.analysis.geometry import Zoom, axes_of, bounding_box, crop, cubic, nearest, pad, rescaled, turn, zoom
+from spineps_pacs.analysis.geometry import (
+    Zoom,
+    as_written,
+    axes_of,
+    bounding_box,
+    crop,
+    cubic,
+    nearest,
+    pad,
+    rescaled,
+    turn,
+    zoom,
+)
 from spineps_pacs.analysis.semantic_cleaning import Cleaning, clean
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.masks import SemanticMask
@@ -83,7 +95,8 @@ def segment(volume: Volume, engine: SemanticEngine, settings: SemanticSettings, 
     if not labels.any():
         raise Unusable("no structure is left after small and stray pieces were removed")
     spreads = fold_spreads(answer.folds, grid.voxel_volume)
-    return Structures(SemanticMask(labels, grid), volume.geometry, spreads, ready.notes, ready.bias_samples)
+    source = as_written(volume.geometry)
+    return Structures(SemanticMask(labels, grid), source, spreads, ready.notes, ready.bias_samples)
 
 
 def prepare(volume: Volume, grid: SemanticGrid, settings: SemanticSettings) -> Ready:

@@ -16,8 +16,8 @@ import nibabel as nib
 import numpy as np
 import torch
 from monai.transforms import NormalizeIntensity
-from spineps import phase_instance, phase_labeling, phase_post, seg_run
-from spineps.api import SpinepsPipeline
+from reference_whole import whole
+from spineps import phase_instance, phase_labeling, phase_post
 from spineps.lab_model import VertLabelingClassifier
 from spineps.seg_enums import ErrCode, OutputType
 from spineps.seg_pipeline import NoOpDebugSink
@@ -136,35 +136,6 @@ def patches(case):
     normalise = NormalizeIntensity(nonzero=True, channel_wise=False)
     done = [np.asarray(normalise(torch.from_numpy(p)[None]))[0] for p in model.patches]
     return {"patches": np.stack(done), "named": named.get_seg_array()}
-
-
-def whole(case):
-    """An image through everything, with three model folders; what the phases hand on is kept as well."""
-    folder = Path(str(case["models"]))
-    kept = {}
-    _keep(kept, "prepared", seg_run, "preprocess_input", lambda found: found[0])
-    _keep(kept, "semantic", seg_run, "predict_semantic_mask", lambda found: found[0])
-    _keep(kept, "vertebrae", seg_run, "predict_instance_mask", lambda found: found[0])
-    parts = [folder / name for name in ("semantic", "instance", "labeling")]
-    pipeline = SpinepsPipeline(*parts, use_cpu=True)
-    found = pipeline.segment(_nii(case["image"], case["affine"], seg=False))
-    if not found.success:
-        return _failed(found.errcode)
-    return {**kept, "structures": found.semantic.get_seg_array(), "instances": found.vertebra.get_seg_array()}
-
-
-def _keep(kept, name, module, function, pick):
-    """Lets a function of the reference keep what it gives."""
-    original = getattr(_keep, f"{module.__name__}.{function}", None) or getattr(module, function)
-    setattr(_keep, f"{module.__name__}.{function}", original)
-
-    def kept_too(*given, **named):
-        found = original(*given, **named)
-        kept[name] = pick(found).get_array()
-        kept[f"{name}_affine"] = pick(found).affine
-        return found
-
-    setattr(module, function, kept_too)
 
 
 STAGES = {"corpora": corpora, "instances": instances, "post": post, "path": path, "patches": patches, "whole": whole}

@@ -1,122 +1,174 @@
-"""Whole runs with fitted models, ours and the reference's: the masks that the phases hand on, and the final ones.
+"""Whole runs, ours and the reference's, with the same models: every phase on the same input, and the final masks.
 
-python -m tests.parity.whole REFERENCE_PYTHON MODELS
+python -m tests.parity.whole REFERENCE_PYTHON FOLDER [CASE ...]
+
+FOLDER holds the models (made if absent) and the reference's runs (made if absent), so that a second call is quick.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from spineps_pacs.analysis.instances import separate
-from spineps_pacs.analysis.mode import Mode
-from spineps_pacs.analysis.pipeline import AnalysisSettings, analyse
-from spineps_pacs.analysis.semantic import SemanticSettings, prepare, segment
-from spineps_pacs.domain.ports import Engines, unwatched
-from spineps_pacs.domain.volume import Geometry, Volume
+from spineps_pacs.analysis.geometry import turn
 from spineps_pacs.engines.load import load_engines
 from spineps_pacs.engines.options import EngineOptions
-from tests.parity import cases
+from spineps_pacs.phantom.anatomy import draw_spine
+from spineps_pacs.phantom.contrast import T2W
+from spineps_pacs.phantom.image import scan
+from spineps_pacs.phantom.wishes import Wishes
+from tests.parity import cases, chain, models
+from tests.parity.chain import Pair, Run
 from tests.parity.compare import run_reference
-from tests.parity.models import INPUT, coloured
-from tests.parity.stages import RAS, Arrays
+from tests.parity.stages import RAS
 
-SPINES = (("plain", 1), ("scoliosis", 2), ("thirteen", 1), ("six", 1), ("merged", 1), ("no-disc", 1), ("cut-top", 1))
+REAL = Path(__file__).parents[1] / "data" / "spine-t2w-nifti" / "t2.nii.gz"
+SPACING = (1.25, 1.25, 3.3)
+SPINES: dict[str, tuple[Wishes, str]] = {
+    "whole": (Wishes(), "LIP"),
+    "hard-13": (Wishes(thoracic=13, merged="T8", missing_disc="L2"), "PIR"),
+    "hard-11-6": (Wishes(thoracic=11, lumbar=6, scoliosis=35.0), "LAS"),
+    "hard-4-cut": (Wishes(lumbar=4, levels="C6-S1", crop=(0.03, 0.0)), "RPI"),
+}
+"""What is asked of the phantom, and how the axes of its file run."""
 SAME_VOXELS, SAME_DICE, SAME_INSTANCE = 1e-3, 0.999, 0.995
+ONE_LEVEL, CLOSE_PATCH, CLOSE_SCORE = 0.999, 1e-3, 1e-4
 
 
-def engines(folder: Path) -> Engines:
-    """Our networks over the same folders, in mode upstream, on the CPU."""
-    options = EngineOptions("upstream", "cpu")
-    return load_engines(folder / "semantic", folder / "instance", folder / "labeling", options)
+def image_of(name: str) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Voxels and affine (RAS, as a file keeps it in single precision); `real` is a scan, the others are phantoms."""
+    if name == "real":
+        held = nib.load(REAL)
+        return np.asarray(held.dataobj).astype(np.int16), held.affine.astype(np.float32).astype(np.float64)
+    wishes, axes = SPINES[name]
+    spine = cases.truth_of(wishes, 1, SPACING)
+    slices = turn(spine.geometry, "LIP").after
+    rng = np.random.default_rng(1)
+    image = np.clip(700 * scan(draw_spine(1, wishes), slices, T2W, rng), 0, 4000).astype(np.int16)
+    way = turn(slices, axes)
+    affine = (RAS @ way.after.affine).astype(np.float32).astype(np.float64)
+    if name == "hard-4-cut":
+        image = _with_a_void(image)
+    return np.ascontiguousarray(way.there(image)), affine
 
 
-def ours(image: NDArray[np.int16], affine: NDArray[np.float64], loaded: Engines) -> Arrays:
-    """What our phases hand on, and the final masks."""
-    i, j, k = image.shape
-    volume = Volume(image, Geometry(RAS @ affine, (i, j, k)))
-    settings = AnalysisSettings(Mode.UPSTREAM)
-    found = segment(volume, loaded.semantic, SemanticSettings(), unwatched)
-    assert loaded.vertebra is not None
-    vertebrae = separate(found.mask.labels, found.mask.geometry, loaded.vertebra, Mode.UPSTREAM, unwatched)
-    report = analyse(volume, loaded, settings)
-    return {
-        "prepared": prepare(volume, loaded.semantic.grid, SemanticSettings()).image.voxels,
-        "semantic": found.mask.labels,
-        "vertebrae": vertebrae.labels,
-        "structures": report.structures.labels,
-        "instances": report.instances.labels,
-    }
+def _with_a_void(image: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A band without signal across the lower thoracic spine: what is found falls into two parts."""
+    out = image.copy()
+    middle = out.shape[1] // 2
+    out[:, middle - 6 : middle + 6] //= 20
+    return out
 
 
-def differing(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Differing voxels as a share of the union of foregrounds."""
-    union = np.count_nonzero((one > 0) | (other > 0))
-    return float(np.count_nonzero(one != other) / max(union, 1))
-
-
-def least_dice(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """The least Dice of all labels."""
-    labels = sorted(set(np.unique(one)) | set(np.unique(other)) - {0})
-    scores = [
-        2 * np.count_nonzero((one == n) & (other == n)) / np.count_nonzero((one == n).astype(int) + (other == n))
-        for n in labels
-        if n
-    ] or [1.0]
-    return float(min(scores))
-
-
-def main(python: Path, models: Path) -> int:
-    """A line per spine and mask; 1 when one is out of bounds."""
-    loaded, failed = engines(models), False
+def references(python: Path, folder: Path, names: list[str]) -> None:
+    """The reference's runs that are not there yet."""
     with tempfile.TemporaryDirectory() as held:
-        folder = Path(held)
-        for name, seed in SPINES:
-            spine = cases.truth(name, seed, INPUT)
-            np.savez(
-                folder / f"whole-{name}.npz", image=coloured(spine, seed), affine=spine.affine_ras, models=str(models)
-            )
-        run_reference(python, folder)
-        for name, _ in SPINES:
-            with np.load(folder / f"whole-{name}.npz") as given, np.load(folder / f"out-whole-{name}.npz") as theirs:
-                failed |= not shown(name, ours(given["image"], given["affine"], loaded), dict(theirs))
+        for name in names:
+            if not (folder / f"out-whole-{name}.npz").exists():
+                image, affine = image_of(name)
+                np.savez(Path(held) / f"whole-{name}.npz", image=image, affine=affine, models=str(folder.resolve()))
+        run_reference(python, Path(held))
+        for source in Path(held).glob("out-*.npz"):
+            shutil.copy(source, folder / source.name)
+
+
+def run_of(name: str, folder: Path) -> Run:
+    """One run with what the reference kept."""
+    image, affine = image_of(name)
+    with np.load(folder / f"out-whole-{name}.npz") as held:
+        kept = dict(held)
+    if "failed" in kept:
+        raise SystemExit(f"{name}: the reference failed: {kept['failed']}")
+    options = EngineOptions("upstream", "cpu")
+    parts = (folder / kind for kind in ("semantic", "instance", "labeling"))
+    return Run(image, affine, kept, load_engines(*parts, options=options))
+
+
+def differing(pair: Pair) -> float:
+    """Differing voxels as a share of the union of foregrounds."""
+    one, other = pair
+    return float(np.count_nonzero(one != other) / max(np.count_nonzero((one > 0) | (other > 0)), 1))
+
+
+def least_dice(pair: Pair) -> float:
+    """The least Dice of all labels."""
+    one, other = (np.asarray(a).ravel() for a in pair)
+    size = int(max(one.max(initial=0), other.max(initial=0))) + 1
+    each = np.bincount(one, minlength=size) + np.bincount(other, minlength=size)
+    both = np.bincount(one[one == other], minlength=size)
+    seen = np.flatnonzero(each[1:]) + 1
+    return float((2 * both[seen] / each[seen]).min(initial=1.0))
+
+
+Row = tuple[str, bool, str]
+
+
+def rows(run: Run) -> Iterator[Row]:
+    """Each phase: its name, whether it is within bounds, and how far it differs."""
+    for name, stage in chain.INTEGER.items():
+        ours, theirs = stage(run)
+        same = bool(ours.shape == theirs.shape and np.array_equal(ours, theirs))
+        yield name, same, "equal" if same else f"{np.count_nonzero(ours != theirs)} voxels differ"
+    yield _levels("N4", chain.unbiased(run))
+    yield _levels("resolution", chain.on_grid(run))
+    yield _masks("semantic network", chain.network(run), SAME_DICE)
+    yield _masks("instance network", chain.parts(run), SAME_DICE)
+    yield _close("patches", chain.patching(run), CLOSE_PATCH)
+    yield _close("labelling network", chain.scoring(run), CLOSE_SCORE)
+    structures, instances = chain.final(run)
+    same_ids = set(np.unique(instances[0])) == set(np.unique(instances[1]))
+    yield _masks("final structures", structures, SAME_DICE)
+    yield _masks("final instances", instances, SAME_INSTANCE, same_ids)
+
+
+def _levels(name: str, pair: Pair) -> Row:
+    apart = np.abs(pair[0].astype(np.int64) - pair[1])
+    share = float((apart <= 1).mean())
+    return name, share >= ONE_LEVEL, f"{100 * share:.4f} % within one grey level, at most {int(apart.max())} apart"
+
+
+def _masks(name: str, pair: Pair, bound: float, same: bool = True) -> Row:
+    share, dice = differing(pair), least_dice(pair)
+    what = f"{100 * share:.4f} % differ, least Dice {dice:.5f}" + ("" if same else ", other ids")
+    return name, same and share <= SAME_VOXELS and dice >= bound, what
+
+
+def _close(name: str, pair: Pair, bound: float) -> Row:
+    apart = float(np.abs(pair[0].astype(np.float64) - pair[1]).max())
+    return name, apart <= bound, f"at most {apart:.1e} apart"
+
+
+def head(name: str, run: Run) -> str:
+    """What the reference found: vertebrae, and the smallest of its structures."""
+    found = run.kept["instances"]
+    count = len([n for n in np.unique(found) if 0 < n < 29 and n != 26])
+    sizes = np.bincount(run.kept["semantic"].ravel().astype(np.intp))[1:]
+    sizes = sizes[sizes > 0]
+    return f"{name}: {count} vertebrae, {len(sizes)} structures of at least {sizes.min()} voxels\n"
+
+
+def main(python: Path, folder: Path, names: list[str]) -> int:
+    """A line a phase; 1 when one is out of bounds."""
+    failed = False
+    if not (folder / "labeling").is_dir():
+        models.main(folder)
+    references(python, folder, names)
+    for name in names:
+        run = run_of(name, folder)
+        sys.stdout.write(head(name, run))
+        for stage, good, what in rows(run):
+            failed |= not good
+            sys.stdout.write(f"  {'within' if good else 'BEYOND'} {stage:<18} {what}\n")
+            sys.stdout.flush()
     return int(failed)
 
 
-def shown(name: str, mine: Arrays, theirs: Arrays) -> bool:
-    """Prints how far the masks of one spine agree; True within bounds."""
-    if "failed" in theirs:
-        sys.stdout.write(f"{name:<12} the reference failed: {theirs['failed']}\n")
-        return False
-    good = True
-    counts = [
-        len([n for n in np.unique(v) if 0 < n < 29 and n != 26]) for v in (mine["instances"], theirs["instances"])
-    ]
-    fewest = min(int(np.count_nonzero(theirs["semantic"] == n)) for n in np.unique(theirs["semantic"]) if n)
-    sys.stdout.write(f"{name:<12} vertebrae {counts[0]} and {counts[1]}; least structure {fewest} voxels\n")
-    for key, bound in (
-        ("semantic", SAME_DICE),
-        ("vertebrae", SAME_INSTANCE),
-        ("structures", SAME_DICE),
-        ("instances", SAME_INSTANCE),
-    ):
-        if mine[key].shape != theirs[key].shape:
-            sys.stdout.write(f"  {key:<12} DIFFER shapes {mine[key].shape} {theirs[key].shape}\n")
-            good = False
-            continue
-        share, dice = differing(mine[key], theirs[key]), least_dice(mine[key], theirs[key])
-        within = share <= SAME_VOXELS and dice >= bound
-        good &= within
-        sys.stdout.write(
-            f"  {key:<12} {'within' if within else 'BEYOND'} {100 * share:.4f} % differ, least Dice {dice:.5f}\n"
-        )
-    return good
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or ["real", *SPINES]))
