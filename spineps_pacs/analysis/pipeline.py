@@ -32,7 +32,7 @@ Clock = Callable[[], float]
 """Seconds from any start; handed in, as the analysis looks at no clock of its own."""
 PHASES = ("rebuild", "segment", "separate", "name", "measure")
 FILLED_CORPUS_ID, CORPUS_ID = 50, 49
-LEAST_END = 0.18
+LEAST_END = 0.2
 """Of its neighbour's body; where the field of view ends the embedded networks take slivers for vertebrae."""
 
 
