@@ -12,6 +12,8 @@ from cyclopts import Parameter
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.evaluation.cases import Value, instance_values, region_values, structure_values
 from spineps_pacs.evaluation.files import pairs, read_instances, read_structures
+from spineps_pacs.evaluation.naming import NamedCase, named_case
+from spineps_pacs.evaluation.naming_table import label_json, label_text
 from spineps_pacs.evaluation.tables import Cases, as_json, rows, text, write_csv
 
 
@@ -22,6 +24,7 @@ def evaluate(
     instances: Annotated[tuple[Path, Path] | None, Parameter(negative="")] = None,
     versus: Path | None = None,
     csv: Path | None = None,
+    labels: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Compares masks with a reference: Dice, ASSD, and for instances RQ, SQ, PQ at an IoU of one half.
@@ -42,9 +45,20 @@ def evaluate(
         Where it holds folders `structures` and `instances`, its instances are compared too.
     csv
         Writes every value of every case to this file.
+    labels
+        Compares names of levels instead: both are masks of instances. Prints how many scans are named right as a whole
+        by vertebrae in view (5: up to 6, 8: to 9, 10: to 12, 15: to 19, all: 20 and more), Dice, each level, anomalies.
     json
         Prints the table as JSON.
     """
+    if labels:
+        if instances or versus or csv:
+            raise Unusable(
+                "--labels compares two masks of instances; --instances, --versus and --csv say nothing there"
+            )
+        cases = {case: _named(found, truth) for case, found, truth in pairs(prediction, reference)}
+        print(json_format.dumps(label_json(cases), indent=2) if json else label_text(cases))
+        return 0
     names = _names(prediction, versus)
     methods = [_measured(prediction, reference, instances)]
     if versus:
@@ -54,6 +68,11 @@ def evaluate(
         write_csv(csv, dict(zip(names, methods, strict=True)))
     print(json_format.dumps(as_json(table, names), indent=2) if json else text(table, names))
     return 0
+
+
+def _named(found: Path, truth: Path) -> NamedCase:
+    reference = read_instances(truth)
+    return named_case(read_instances(found, like=reference), reference)
 
 
 def _names(prediction: Path, versus: Path | None) -> list[str]:
