@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from spineps_pacs.domain.errors import SettingsError, Unusable
-from spineps_pacs.domain.job import Job, State
+from spineps_pacs.domain.job import Job, State, Verdict
 
 if TYPE_CHECKING:
     from spineps_pacs.app import Shared
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file of the node.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Write JSON, for machines.")]
+Why = Annotated[
+    Path | None, Parameter(help="A changed configuration, tried on the stored verdicts; nothing is changed by it.")
+]
 Day = Annotated[str, Parameter(help="A day or time, as 2026-03-01 or 2026-03-01T12:30 (UTC).")]
+MOST_TRIED = 100_000
+"""Verdicts that a changed configuration is tried on at once, the newest first."""
 
 jobs = App(name="jobs", help="List, show, retry, cancel and re-run jobs.")
 
@@ -136,8 +141,12 @@ def recall(
     return 0
 
 
-def explain(series: str, config: Config = None, *, as_json: Json = False) -> int:
+def explain(series: str | None = None, config: Config = None, *, why: Why = None, as_json: Json = False) -> int:
     """Why a series was taken or skipped: each rule with its value and its limit."""
+    if why is not None:
+        return _dry_run(series, config, why, as_json=as_json)
+    if series is None:
+        raise Unusable("name a series by its UID, or with --why a changed configuration to try on all of them")
     with _node(config) as (common, _):
         found = common.records.find(series_uid=series)
     if not found:
@@ -147,11 +156,35 @@ def explain(series: str, config: Config = None, *, as_json: Json = False) -> int
         return 0
     for job in found:
         print(f"{job.id}  {_time(job.created)}  {job.state}  {job.reason}".rstrip())
-        verdict = job.verdict
-        if verdict is not None:
-            rows = [(f.rule, "passed" if f.passed else "failed", f.value, f.limit) for f in verdict.findings]
-            _table("rule", "", "value", "limit", rows)
+        if job.verdict is not None:
+            _rules(job.verdict)
     return 0
+
+
+def _dry_run(series: str | None, config: Path | None, changed: Path, *, as_json: bool) -> int:
+    from spineps_pacs.cli.inspect import limits_of
+    from spineps_pacs.cli.why import tried
+
+    with _node(config) as (common, _):
+        judged = common.records.find(series_uid=series, limit=MOST_TRIED)
+    found, without = tried(judged, limits_of(changed))
+    changes = [it for it in found if it.changes]
+    if as_json:
+        print(json.dumps({"tried": len(found), "without": without, "changes": [it.plain() for it in changes]}))
+        return 0
+    for it in changes if series is None else found:
+        print(f"{it.job.id}  {'taken' if it.would.taken else 'skipped'}  {it.would.reason}")
+        print(f"  was {'taken' if it.was.taken else 'skipped'}: {it.was.reason}")
+        if series is not None:
+            _rules(it.would)
+    unknown = f"; {without} were stored without what they rest on" if without else ""
+    print(f"{len(changes)} of {len(found)} verdicts would change{unknown}")
+    return 0
+
+
+def _rules(verdict: Verdict) -> None:
+    rows = [(f.rule, "passed" if f.passed else "failed", f.value, f.limit) for f in verdict.findings]
+    _table("rule", "", "value", "limit", rows)
 
 
 @contextmanager

@@ -59,11 +59,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All rules on one series; taken when all passed. `reason` is one sentence for people."""
+    """All rules on one series; taken when all passed. `reason` is one sentence for people.
+
+    `facts` is what the rules were asked of, as JSON, so that other limits can be tried on it later.
+    """
 
     taken: bool
     reason: str
     findings: tuple[Finding, ...] = ()
+    facts: str = ""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def judge_facts(facts: Facts, limits: Limits, source: str = "") -> Verdict:
     checks += [_expressed("include", own.include, facts, source), _expressed("exclude", own.exclude, facts, source)]
     findings = tuple(Finding(name, check.passed, check.value, check.limit) for name, check in checks)
     faults = [f"{name}: {check.fault}" for name, check in checks if not check.passed]
-    return Verdict(not faults, faults[0] if faults else _welcome(facts), findings)
+    return Verdict(not faults, faults[0] if faults else _welcome(facts), findings, facts.to_json())
 
 
 def check_expressions(limits: Limits) -> None:

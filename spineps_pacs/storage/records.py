@@ -315,7 +315,8 @@ def _verdict(text: str | None) -> Verdict | None:
     if text is None:
         return None
     found = json.loads(text)
-    return Verdict(found["taken"], found["reason"], tuple(Finding(**one) for one in found["findings"]))
+    findings = tuple(Finding(**one) for one in found["findings"])
+    return Verdict(found["taken"], found["reason"], findings, found.get("facts", ""))
 
 
 def _write_sendings(connection: sa.Connection, job: Job) -> None:
