@@ -25,6 +25,8 @@ FLAGS = (
     "--no-sandbox", "--disable-quic", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+PICTURES = {"seg-levels": "ohif", "seg-structures": "ohif-structures", "report": "ohif-report"}
+"""What is photographed, and the picture's name in the documentation."""
 HARMLESS = ("ERR_ABORTED", "favicon", "GPU stall", "Failed to load resource: net::ERR_ABORTED")
 
 _SHOW = """uid => {
@@ -161,16 +163,28 @@ def visit(study: Path, out: Path, build: Path) -> dict[str, Any]:
     return seen
 
 
+def keep_pictures(out: Path, folder: Path) -> None:
+    """The pictures under their names in the documentation, with a palette, which makes them a third as large."""
+    from PIL import Image
+
+    for name, target in PICTURES.items():
+        with Image.open(out / f"{name}.png") as picture:
+            picture.convert("RGB").quantize(256).save(folder / f"{target}.png", optimize=True)
+
+
 def main() -> None:
     """Reads the arguments, brings the loopback up, visits, writes seen.json."""
     parser = argparse.ArgumentParser()
     parser.add_argument("study", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--build", type=Path, default=Path("build"))
+    parser.add_argument("--pictures", type=Path, help="folder for the pictures of the documentation")
     given = parser.parse_args()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
     given.out.mkdir(parents=True, exist_ok=True)
     given.out.joinpath("seen.json").write_text(json.dumps(visit(given.study, given.out, given.build), indent=1))
+    if given.pictures is not None:
+        keep_pictures(given.out, given.pictures)
 
 
 if __name__ == "__main__":

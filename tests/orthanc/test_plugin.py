@@ -50,7 +50,7 @@ def test_whoever_is_killed_at_any_stage(play: Play, stage: str, victim: str) -> 
 
 
 @pytest.mark.real("chromium")
-def test_the_explorer_shows_button_and_state(play: Play) -> None:
+def test_the_explorer_shows_button_and_state(play: Play, tmp_path: Path, shots: Path) -> None:
     """Each series' page has the button and says what became of it; Orthanc lets nobody in without a password."""
     told = play("button")
     assert told["button"].strip() == "Segment spine"
@@ -58,6 +58,7 @@ def test_the_explorer_shows_button_and_state(play: Play) -> None:
     assert sum("delivered" in line or "confirmed" in line for line in told["told"].values()) == 1
     assert Counter(job["state"] == "skipped" for job in told["jobs"]) == {True: 3, False: 1}
     assert told["refused"] == [401, 401]
+    (tmp_path / "explorer.png").replace(shots / "explorer.png")
 
 
 def test_the_plugin_needs_nothing_but_orthanc() -> None:

@@ -25,10 +25,10 @@ pytestmark = [
 ]
 
 
-def visit(study: Path, out: Path) -> dict[str, Any]:
+def visit(study: Path, out: Path, *more: str) -> dict[str, Any]:
     """Opens the study in OHIF, in a network namespace of its own, and tells what was seen."""
     spaces = "-n" if os.geteuid() == 0 else "-rn"
-    command = ["unshare", spaces, sys.executable, "-m", "scripts.viewing.drive", str(study), str(out)]
+    command = ["unshare", spaces, sys.executable, "-m", "scripts.viewing.drive", str(study), str(out), *more]
     from scripts.viewing.ohif import dist
 
     dist(ROOT / "build")  # fetched out here: in there is no network
@@ -57,10 +57,10 @@ def misplaced(seen: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.parametrize(
     "wanted", [Wanted("whole"), Wanted("oblique", levels="T11-S1", orientation="reversed", turn=12.0)], ids=str
 )
-def test_a_reader_finds_every_segment_in_its_place(wanted: Wanted, tmp_path: Path) -> None:
+def test_a_reader_finds_every_segment_in_its_place(wanted: Wanted, tmp_path: Path, shots: Path) -> None:
     """The panel lists exactly the segments, each shows its hue at an interior point, and the SR has a row per level."""
     labels = write_results(tmp_path / "study", wanted)
-    told = visit(tmp_path / "study", tmp_path / "out")
+    told = visit(tmp_path / "study", tmp_path / "out", *(["--pictures", str(shots)] if wanted.name == "whole" else []))
     for name, seen in told["segmentations"].items():
         listed = [segment["label"] for segment in seen["listed"][-1]["segments"]]
         written = [str(s.SegmentLabel) for s in pydicom.dcmread(tmp_path / "study" / name).SegmentSequence]
