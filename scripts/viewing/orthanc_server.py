@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -50,7 +51,7 @@ class OrthancOptions:
 
 
 def configuration(options: OrthancOptions) -> dict[str, Any]:
-    """Orthanc's JSON: on this machine, without users, series stable after a second."""
+    """Orthanc's JSON: for this machine alone, without users, series stable after two seconds."""
     return {
         "Name": "spineps-pacs",
         "StorageDirectory": options.seen(options.folder / "storage"),
@@ -59,7 +60,7 @@ def configuration(options: OrthancOptions) -> dict[str, Any]:
         "DicomPort": options.ports.dicom,
         "DicomAet": "ORTHANC",
         "DicomCheckCalledAet": False,
-        "RemoteAccessAllowed": True,
+        "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "StableAge": 2,
         "OverwriteInstances": False,
@@ -92,7 +93,7 @@ def address(options: OrthancOptions) -> str:
 
 def start(options: OrthancOptions) -> subprocess.Popen[bytes]:
     """Starts Orthanc and waits until it answers; its log goes to orthanc.log in its folder."""
-    program = [shutil.which("Orthanc") or "/usr/sbin/Orthanc"]
+    program = [installed() or "Orthanc"]
     if options.root is not None:
         program = ["chroot", str(options.root), "/usr/sbin/Orthanc"]
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +103,11 @@ def start(options: OrthancOptions) -> subprocess.Popen[bytes]:
         process = subprocess.Popen([*program, options.seen(file)], stdout=log, stderr=log)
     _await(process, address(options), options.folder)
     return process
+
+
+def installed() -> str | None:
+    """Where Orthanc is; Debian keeps it where only root's search path leads."""
+    return shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def _await(process: subprocess.Popen[bytes], url: str, folder: Path, limit_s: float = 60.0) -> None:
