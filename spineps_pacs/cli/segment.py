@@ -61,6 +61,7 @@ def segment(
     device: Annotated[str, Parameter(help='"auto", "cpu", "cuda" or "cuda:1".')] = "auto",
     series: Annotated[str | None, Parameter(help="SeriesInstanceUID, where the path holds several series.")] = None,
     volume: Annotated[int, Parameter(help="Which volume of the series, from 1; 0 takes the right one.")] = 0,
+    second_opinion: Annotated[bool, Parameter(help="A second labeller checks the names.", negative="")] = False,
     json: Annotated[bool, Parameter(help="The report as JSON on stdout.", negative="")] = False,
     created: Annotated[
         datetime | None, Parameter(help="Time written into DICOM objects, instead of the images' newest.")
@@ -77,6 +78,8 @@ def segment(
     source = read(path, series)
     loaded = engines(Wanted(models, semantic, instance, labeling, mode, device))
     report = analysed(source, loaded, AnalysisSettings(Mode(mode), volume or None), quiet=json)
+    if second_opinion:
+        report = _reviewed(report, models, device)
     written = write(results(report, source, created or _newest(source)), out)
     if json:
         print(json_module.dumps(told(report)))
@@ -148,6 +151,15 @@ def analysed(source: Source, loaded: Engines, settings: AnalysisSettings, *, qui
         return analyse(source.image, loaded, settings, unseen, time.perf_counter)
     with _bars() as phases:
         return analyse(source.image, loaded, settings, phases, time.perf_counter)
+
+
+def _reviewed(report: Report, models: Path | None, device: str) -> Report:
+    """The report with the second labeller's opinion: of the models folder, else of the embedded networks."""
+    from spineps_pacs import opinions, settings
+    from spineps_pacs.analysis.second_report import reviewed
+
+    chosen = settings.Models(folder=models, device=device)
+    return reviewed(report, opinions.load_second(settings.SecondOpinion(enabled=True), chosen))
 
 
 @contextmanager
@@ -255,6 +267,8 @@ def _summary(report: Report, written: list[Path], out: Path) -> None:
     choices = report.levels.choices
     names = [VERTEBRAE[c.level].name if c.level in VERTEBRAE else str(c.position) for c in choices]
     print(f"{len(choices)} vertebrae, {report.levels.method}: {', '.join(names)}")
+    if report.second is not None:
+        print(f"second labeller: {report.second.sentence}")
     for flag in report.flags:
         print(f"note: {flag.sentence}", file=sys.stderr)
     print(f"{len(written)} files in {out}")

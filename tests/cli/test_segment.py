@@ -16,6 +16,7 @@ from spineps_pacs.cli.chosen import Wanted, engines
 from spineps_pacs.cli.main import run
 from spineps_pacs.domain.errors import ModelError, Unusable
 from tests.analysis import spines
+from tests.engines import onnx_files
 
 
 @pytest.fixture
@@ -57,6 +58,23 @@ def test_a_nifti_file_gives_masks_on_its_grid(
     assert [t["phase"] for t in told["timings_s"]] == ["rebuild", "segment", "separate", "name", "measure"]
     assert (out / "preview.png").read_bytes().startswith(b"\x89PNG")
     assert not list(out.glob(".*"))
+
+
+def test_a_second_labeller_can_be_asked(
+    image: Path, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its verdict stands in the report and on stdout; where its networks see nothing, the sacrum speaks for the names."""
+    pytest.importorskip("onnxruntime")
+    (truth / "small-fov").mkdir()
+    onnx_files.write(truth / "small-fov" / "blind.onnx", [(0.0, 1.0), (0.0, 0.0), (0.0, 0.0)])
+    onnx_files.naming(truth / "small-fov")
+    out = tmp_path / "out"
+    assert run(["segment", str(image), "--out", str(out), "--models", str(truth), "--second-opinion"]) == 0
+    assert "second labeller: only spineps could name the vertebrae" in capsys.readouterr().out
+    told = json.loads((out / "report.json").read_text())
+    assert told["second_opinion"]["verdict"] == "only one could name"
+    assert told["models"][-1]["role"] == "small-fov"
+    assert "the sacrum in view speaks for them" in told["second_opinion"]["sentence"]
 
 
 def test_the_same_from_python(truth: Path) -> None:
