@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from spineps_pacs import opinions, settings
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.job import Verdict
-from spineps_pacs.domain.ports import Datasets, Engines, Phases, Produce, Result
+from spineps_pacs.domain.ports import Datasets, Engines, Phases, Produce, Records, Result
 from spineps_pacs.domain.series import Series
 from spineps_pacs.intake.limits import from_table
 from spineps_pacs.lineage import analysed_now, predecessors
@@ -128,6 +128,7 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets, loaded: Loaded, s
         from spineps_pacs.encode.identity import Origin, identify
         from spineps_pacs.encode.results import encode
         from spineps_pacs.encode.verify import verify_all
+        from spineps_pacs.engines.memory import give_back
 
         job = analysed_now(records, series)
         current = with_models(started, job.models)
@@ -143,8 +144,10 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets, loaded: Loaded, s
         origin = Origin(first_seen(records, series), recipe(current), predecessors(records, outbox, job))
         results = encode(report, series, identify(report, series, options, origin), options)
         verify_all(results, report, series)
+        tell(records, job.id, results)
         keep_pages(current.node.data_folder, job, report)
         shadow.keep(job, report)
+        give_back()
         return list(results)
 
     return produced
@@ -167,6 +170,14 @@ class Loaded:
                 self._sets.popitem()
             self._sets[wanted] = load_engines(wanted)
         return self._sets[wanted]
+
+
+def tell(records: Records, job_id: str, results: Sequence[Result]) -> None:
+    """Writes into the job's timeline what an operator should know about its objects."""
+    from spineps_pacs.encode.results import notes
+
+    for note in notes(tuple(results)):
+        records.event(job_id, "note", note)
 
 
 def with_models(current: Settings, names: Sequence[str]) -> Settings:
