@@ -17,6 +17,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.settings_faults import sentences
 
+RESTART = (
+    "node.data_folder", "node.salt_file", "dicom.ae_title", "dicom.host", "dicom.port", "dicom.max_associations",
+    "dicom.max_pdu", "dicom.sop_classes", "dicom.transfer_syntaxes", "dicom.idle_timeout_s", "dicom.storage_commitment",
+    "dicom.tls", "stow.enabled", "stow.host", "stow.port", "stow.token_file", "watched", "selection.fill_missing_slice",
+    "models", "second_opinion", "shadow", "results", "destination", "queue", "web", "orthanc.url",
+    "orthanc.listen_port", "audit", "alerts",
+)  # fmt: skip
+"""The one list of keys, and of whole tables, whose change waits for a restart; a test holds config/ to it."""
 Port = int
 Kind = Literal["structures", "levels", "report", "picture", "presentation", "rtstruct", "source"]
 
@@ -344,6 +352,24 @@ def parse(text: str, name: str = "settings", folder: Path | None = None) -> Sett
         raise SettingsError("\n".join(sentences(error, Settings, text, name))) from error
     _check_names(settings, name)
     return _anchored(settings, folder) if folder else settings
+
+
+def waits_for_restart(before: Settings, after: Settings) -> list[str]:
+    """The keys that were changed and whose change waits for a restart, each by its whole name."""
+    return [key for key in changed(before, after) if any(key == one or key.startswith(f"{one}.") for one in RESTART)]
+
+
+def changed(before: Settings, after: Settings) -> list[str]:
+    """Every key whose value differs: table.key, or the table's name for a list of tables."""
+    found = []
+    for table in Settings.model_fields:
+        old, new = getattr(before, table), getattr(after, table)
+        if isinstance(old, _Section):
+            keys = type(old).model_fields
+            found += [f"{table}.{key}" for key in keys if getattr(old, key) != getattr(new, key)]
+        elif old != new:
+            found.append(table)
+    return found
 
 
 def secret(path: Path | None) -> str:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from spineps_pacs.domain.errors import SettingsError
-from spineps_pacs.settings import Settings, load, parse, secret
+from spineps_pacs.settings import RESTART, Settings, changed, load, parse, secret, waits_for_restart
 from spineps_pacs.settings_faults import table_in
 
 CONFIG = Path(__file__).parent.parent / "config" / "spineps-pacs.toml"
@@ -57,6 +57,43 @@ def test_the_file_is_plain_toml() -> None:
     """Every table of the settings that is not a list stands in the file."""
     tables = set(tomllib.loads(CONFIG.read_text()))
     assert tables == {name for name in Settings.model_fields if name not in {"destination", "pacs"}}
+
+
+def marked() -> set[str]:
+    """The keys that the commented file marks: under a comment with (restart), or in a table that says all of it."""
+    found, table, whole, comment, group = set(), "", False, "", False
+    for line in CONFIG.read_text().splitlines():
+        bare = line.removeprefix("# ")
+        heading, key = re.fullmatch(r"\[+([a-z_.]+)\]+", bare), re.match(r"([a-z_]+) = ", bare)
+        if heading:
+            table, whole = heading[1], "(restart, all of it)" in comment and line.startswith("#")
+        elif key and table:
+            whole = whole or "(restart, all of it)" in comment
+            found |= {f"{table}.{key[1]}"} if whole or "(restart" in comment else set()
+            group = True
+            continue
+        comment = bare if group or not line.startswith("#") else f"{comment} {bare}"
+        group = False
+    return found
+
+
+def test_what_needs_a_restart_is_said_in_one_list() -> None:
+    """The marks of the commented file and the list that SIGHUP goes by are the same; every entry of it exists."""
+    leaves = {".".join(path) for path, _ in _keys(Settings) if len(path) == 2}
+    listed = {leaf for leaf in leaves if any(leaf == one or leaf.startswith(f"{one}.") for one in RESTART)}
+    assert marked() == listed
+    assert all(one in leaves or one in Settings.model_fields for one in RESTART)
+
+
+def test_a_change_that_waits_is_named() -> None:
+    """Key by key; what is taken over at once is not among them."""
+    before = parse("")
+    after = parse(
+        "[web]\nport = 1\n[alerts]\nwebhook = 'x'\n[dicom]\nquiet_s = 1.0\n"
+        "[[destination]]\nname = 'a'\nkind = 'folder'\nfolder = 'x'"
+    )
+    assert changed(before, after) == ["dicom.quiet_s", "destination", "web.port", "alerts.webhook"]
+    assert waits_for_restart(before, after) == ["destination", "web.port", "alerts.webhook"]
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,6 @@ from spineps_pacs.settings import Settings
 
 DEFAULT = Path("spineps-pacs.toml")
 LOOK_S = 0.2
-RESTART = (
-    "node.data_folder", "node.salt_file", "dicom.ae_title", "dicom.host", "dicom.port", "dicom.max_associations",
-    "dicom.max_pdu", "dicom.sop_classes", "dicom.transfer_syntaxes", "dicom.idle_timeout_s", "dicom.tls",
-    "stow.enabled", "stow.host", "stow.port", "watched.folder", "models", "shadow", "results", "destination",
-    "queue", "web.enabled", "web.host", "web.port", "orthanc.listen_port",
-)  # fmt: skip
-"""Keys whose change waits for a restart of the process that uses them."""
-
 Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file.")]
 
 
@@ -46,8 +38,9 @@ class Live:
         if self.file is None:
             return []
         new = settings.load(self.file)
-        waiting = [key for key in RESTART if _value(new, key) != _value(self.current, key)]
+        waiting = settings.waits_for_restart(self.current, new)
         self.current = new
+        logs.configure(new.node.log_level, new.node.log_format)
         return waiting
 
 
@@ -170,10 +163,3 @@ def _renew(live: Live) -> None:
     log("the changed configuration is in force")
     for key in waiting:
         log("this change waits for a restart", key=key)
-
-
-def _value(current: Settings, key: str) -> Any:
-    value: Any = current
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
