@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS series (
   first_seen REAL NOT NULL, head TEXT NOT NULL DEFAULT '', rows TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS series_by_state ON series (state);
 CREATE TABLE IF NOT EXISTS unreadable (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS remote (series TEXT PRIMARY KEY, study TEXT NOT NULL, instances INTEGER NOT NULL);
 """
 
 
@@ -39,6 +39,7 @@ class Ledger:
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")  # what a power cut takes is done again
         self._connection.executescript(TABLES)
 
     def close(self) -> None:
@@ -57,6 +58,21 @@ class Ledger:
         add = "INSERT INTO series (uid, first_seen) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET state = 'open'"
         self._connection.execute(add, (series_uid, time.time()))
         self._connection.execute("COMMIT")
+
+    def note_remote(self, series_uid: str, study_uid: str, instances: int) -> None:
+        """A series that an archive has; one that was done and has grown since is open again."""
+        self._connection.execute("BEGIN")
+        grown = "INSERT INTO remote VALUES (?, ?, ?) ON CONFLICT (series) DO UPDATE SET instances = excluded.instances "
+        grown += "WHERE instances <> excluded.instances"
+        if self._connection.execute(grown, (series_uid, study_uid, instances)).rowcount:
+            add = "INSERT INTO series (uid, first_seen) VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET state = 'open'"
+            self._connection.execute(add, (series_uid, time.time()))
+        self._connection.execute("COMMIT")
+
+    def remote(self, series_uid: str) -> tuple[str, int]:
+        """The study of a series that an archive has, and how many images it has there."""
+        row = self._connection.execute("SELECT study, instances FROM remote WHERE series = ?", (series_uid,)).fetchone()
+        return ("", 0) if row is None else (str(row[0]), int(row[1]))
 
     def note_unreadable(self, path: Path, reason: str) -> None:
         """A file that is no DICOM image."""
