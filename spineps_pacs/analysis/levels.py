@@ -52,20 +52,30 @@ def ranks(mode: Mode, *, has_c1: bool) -> Callable[[int], int]:
     return number
 
 
-def labelled(spine: Spine, engine: LevelEngine, mode: Mode, watch: Watch, *, only_twelve: bool = False) -> Named:
+@dataclass(frozen=True)
+class Numbering:
+    """What is taken for possible: `has_c1`: C1 is segmented; `only_twelve`: there are twelve thoracic vertebrae."""
+
+    mode: Mode
+    has_c1: bool = False
+    only_twelve: bool = False
+
+
+def labelled(spine: Spine, engine: LevelEngine, rules: Numbering, watch: Watch) -> Named:
     """Names by the network; a vertebra without a body gets none and leaves the mask, as in the reference."""
+    mode = rules.mode
     seen = patches(spine, engine.plan, mode)
     if not seen.numbers:
         raise Unusable("no vertebra has a body that a patch could be cut around")
     heads = engine.predict(seen.cutouts, watch)
     _expect_finite(heads, len(seen.numbers))
     scores = combined(heads, mode)
-    if engine.plan.has_c1:
+    if rules.has_c1:
         scores = _with_forced(scores, seen, spine)
-    steps = steps_for(scores, mode, has_c1=engine.plan.has_c1, only_twelve=only_twelve)
+    steps = steps_for(scores, mode, has_c1=rules.has_c1, only_twelve=rules.only_twelve)
     path, margin = likeliest(scores, steps, mode)
     given = names(path, scores)
-    table = _table(spine.vertebrae, dict(zip(seen.numbers, given, strict=True)), has_c1=engine.plan.has_c1)
+    table = _table(spine.vertebrae, dict(zip(seen.numbers, given, strict=True)), has_c1=rules.has_c1)
     levels = _levels(path, given, heads)
     return Named(table[spine.vertebrae], replace(levels, margin=margin))
 

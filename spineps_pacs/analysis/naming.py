@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spineps_pacs.analysis.anchors import anchored
 from spineps_pacs.analysis.discs import completed
 from spineps_pacs.analysis.geometry import Box, Crop, Turn, as_written, bounding_box, crop, turn, zoom
-from spineps_pacs.analysis.levels import Named, counted, labelled, ranks
+from spineps_pacs.analysis.levels import Named, Numbering, counted, labelled, ranks
 from spineps_pacs.analysis.matching import Matched, match, numbered, second_axis
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.patches import Spine
@@ -38,6 +38,7 @@ class Rules:
     sacrum: tuple[int, ...] = (26,)
     metal: tuple[int, ...] = (80,)
     least_end: float = 0.0
+    has_c1: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,7 @@ def name(volume: Volume, raw: Matched, engine: LevelEngine | None, rules: Rules,
     matched = _matched(way, raw.structures, raw.vertebrae, rules.mode)
     if rules.mode is Mode.CORRECTED:
         matched = with_whole_ends(with_bodies(matched, volume.geometry.voxel_volume), rules.least_end)
-    has_c1 = engine is not None and engine.plan.has_c1
-    ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=has_c1))
+    ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=rules.has_c1))
     spine = Spine(way.there(volume.voxels), matched.structures, ranked, way.after)
     part = crop(way.after, _around(way.there(raw.structures), way.after))
     named = _named((spine, part), engine, rules, watch)
@@ -117,8 +117,9 @@ def _named(given: tuple[Spine, Crop], engine: LevelEngine | None, rules: Rules, 
     if engine is None:
         found = anchored(spine) if rules.mode is Mode.CORRECTED else None
         return found or counted(spine.vertebrae, "there is no labelling model, and no landmark to count from")
+    numbering = Numbering(rules.mode, rules.has_c1, rules.only_twelve)
     try:
-        named = labelled(_cropped(spine, part), engine, rules.mode, watch, only_twelve=rules.only_twelve)
+        named = labelled(_cropped(spine, part), engine, numbering, watch)
         return replace(named, vertebrae=part.back(named.vertebrae))
     except (Cancelled, TryAgain):
         raise

@@ -200,13 +200,17 @@ def _bodies(vertebrae: NDArray[np.uint16], found: Structures) -> int:
 def _named(volume: Volume, drawn: _Drawn, given: _Given, watch: Watch) -> Final:
     if drawn.separated.vertebrae is None:
         return without_vertebrae(drawn.structures, volume.geometry, drawn.separated.failed)
-    rules = Rules(given.settings.mode, given.settings.only_twelve)
+    rules = Rules(given.settings.mode, given.settings.only_twelve, has_c1=_has_c1(given.engines))
     if given.engines.vertebra is not None:
         plan = given.engines.vertebra.plan
         least = LEAST_END if plan.checked_by_discs else 0.0
         rules = replace(rules, sacrum=plan.sacrum_ids, metal=plan.metal_ids, least_end=least)
     raw = Matched(drawn.structures, drawn.separated.vertebrae)
     return name(volume, raw, given.engines.levels, rules, watch)
+
+
+def _has_c1(engines: Engines) -> bool:
+    return engines.semantic.grid.has_c1 or (engines.levels is not None and engines.levels.plan.has_c1)
 
 
 def _report(volume: Volume, found: Structures, separated: _Separated, final: Final, given: _Given) -> Report:

@@ -45,10 +45,9 @@ _PLANE_NAMES = {"sag": "sagittal", "cor": "coronal", "ax": "axial", "iso": "isot
 class SemanticSettings:
     """What is done to the image and to the mask. The defaults are the reference's own; all are off-switches.
 
-    `plane` is the model's. `bias_samples` replays a choice of samples that an earlier run wrote down.
+    Range and bias of CT are let alone in any case. `bias_samples` replays a choice of samples that was written down.
     """
 
-    plane: str = "sag"
     limit_range: bool = True
     correct_bias: bool = True
     crop: bool = True
@@ -101,18 +100,19 @@ def segment(volume: Volume, engine: SemanticEngine, settings: SemanticSettings, 
 
 def prepare(volume: Volume, grid: SemanticGrid, settings: SemanticSettings) -> Ready:
     """Range, crop, bias, padding, turn and resolution: the image as the network wants it."""
-    check(volume, settings.plane)
-    voxels = limited(volume.voxels) if settings.limit_range else volume.voxels
+    check(volume, grid.plane)
+    limit = settings.limit_range and not grid.hounsfield
+    voxels = limited(volume.voxels) if limit else volume.voxels
     box = bounding_box(np.asarray(voxels > voxels.min()))
     if box is None:
         raise Unusable(f"the image is empty: every voxel has the value {volume.voxels.flat[0]}")
     part = crop(volume.geometry, box if settings.crop else (slice(None),) * 3)
     piece, notes, samples = part.there(voxels), volume.notes, None
-    if settings.correct_bias:
+    if settings.correct_bias and not grid.hounsfield:
         fixed = correct(piece, part.after, settings.bias_samples)
         piece, samples = fixed.image.astype(voxels.dtype), fixed.first
         notes = (*notes, fixed.warning) if fixed.warning else notes
-    if settings.limit_range:
+    if limit:
         piece = limited(piece)
     whole = voxels.copy()
     whole[part.box] = piece

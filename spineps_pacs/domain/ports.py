@@ -36,10 +36,16 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class SemanticGrid:
-    """What the semantic model wants: the voxel size (P, I, R) in mm, or a range into which the input's is clamped."""
+    """What the semantic model wants: the voxel size (P, I, R) in mm, or a range into which the input's is clamped.
+
+    `plane` is sag, cor, ax or iso; `hounsfield`: the values of CT are taken as they are; `has_c1`: it knows C1.
+    """
 
     spacing_pir: tuple[float, float, float]
     largest_pir: tuple[float, float, float] | None = None
+    plane: str = "sag"
+    hounsfield: bool = False
+    has_c1: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,8 +53,10 @@ class NnUnetEngine:
 
     @property
     def grid(self) -> SemanticGrid:
-        """The voxel size that the model wants."""
-        return SemanticGrid(self.config.spacing, self.config.largest_spacing)
+        """The voxel size, plane and values that the model wants."""
+        config = self.config
+        of_ct = "CT" in config.modalities
+        return SemanticGrid(config.spacing, config.largest_spacing, config.acquisition, of_ct, config.has_c1)
 
     def predict(self, image: Volume, watch: Watch) -> SemanticPrediction:
         """SPINEPS ids on the grid given; with several folds also each fold's own."""

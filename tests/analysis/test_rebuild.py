@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import made_dicom as made
@@ -13,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian
 from scipy.spatial.transform import Rotation
 
 from spineps_pacs.analysis.planes import planes
@@ -81,146 +78,6 @@ def test_the_list_of_volumes_does_not_depend_on_the_order_of_arrival(order: list
     assert chosen.echo_time_ms == 102
     assert made.differs(chosen, seed=1) == 0
     assert made.differs(rebuild(series, 1)) == 0
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_enhanced_mr_reads_shared_and_per_frame_groups(shared: bool) -> None:
-    """Functional groups may be shared or repeated in each frame; the frames name their number."""
-    dataset = made.enhanced(*made.grid(), shared=shared)
-    volume = rebuild(made.gathered([dataset]))
-    assert made.differs(volume) == 0
-    assert volume.echo_time_ms == 102
-    assert sorted(frame.number or 0 for frame in volume.frames) == list(range(1, 8))
-
-
-def test_enhanced_frames_are_sorted_by_position_not_by_index() -> None:
-    """Frames stored in any order are laid where their positions say."""
-    dataset = made.enhanced(*made.grid())
-    frames = list(dataset.PerFrameFunctionalGroupsSequence)
-    pixels = np.frombuffer(dataset.PixelData, "<u2").reshape(7, 16, 12)
-    order = [3, 0, 6, 1, 5, 2, 4]
-    dataset.PerFrameFunctionalGroupsSequence = Sequence([frames[at] for at in order])
-    made.set_pixels(dataset, pixels[order])
-    volume = rebuild(made.gathered([dataset]))
-    assert made.differs(volume) == 0
-    assert [frame.number for frame in volume.frames][::-1] == [order.index(at) + 1 for at in range(7)]
-
-
-def test_frames_are_counted_by_their_groups_where_nobody_says_how_many() -> None:
-    """Number of Frames is missing: each described frame is one."""
-    dataset = made.enhanced(*made.grid())
-    del dataset.NumberOfFrames
-    volume = rebuild(made.gathered([dataset]))
-    assert volume.voxels.shape == (7, 16, 12)
-    assert made.differs(volume) == 0
-
-
-def test_rescale_of_each_frame_is_applied() -> None:
-    """Slope and intercept that differ from slice to slice give one scale of real values."""
-    datasets = base()
-    for at, dataset in enumerate(datasets):
-        slope, intercept = 0.5 + at, -20.0 * at
-        dataset.RescaleSlope, dataset.RescaleIntercept = str(slope), str(intercept)
-        stored = np.round((np.frombuffer(dataset.PixelData, "<u2").reshape(16, 12) - intercept) / slope)
-        made.set_pixels(dataset, stored)
-    volume = rebuild(made.gathered(datasets))
-    assert volume.voxels.dtype == np.float32
-    assert made.differs(volume) <= 6.5 / 2
-
-
-def test_integral_rescale_stays_integer() -> None:
-    """A slope of 1 and an intercept of -1024 keep integers, signed where they must be."""
-    datasets = base()
-    for dataset in datasets:
-        dataset.RescaleSlope, dataset.RescaleIntercept = "1", "-2000"
-    volume = rebuild(made.gathered(datasets))
-    assert volume.voxels.dtype == np.int16
-    assert int(volume.voxels.min()) < 0
-    assert np.array_equal(volume.voxels + 2000, rebuild(made.gathered(base())).voxels)
-
-
-def test_a_philips_private_scale_does_not_change_the_values() -> None:
-    """The displayed value is the standard's; (2005,100E) only leads on to a floating point scale of its own."""
-    datasets = base()
-    for dataset in datasets:
-        dataset.Manufacturer = "Philips"
-        dataset.RescaleSlope, dataset.RescaleIntercept = "2", "0"
-        block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
-        block.add_new(0x0E, "FL", 0.0125)
-        block.add_new(0x0D, "FL", 3.0)
-    doubled = rebuild(made.gathered(datasets)).voxels
-    assert np.array_equal(doubled, 2 * rebuild(made.gathered(base())).voxels.astype(int))
-
-
-def _signed(dataset: Dataset, values: np.ndarray) -> None:
-    made.set_pixels(dataset, values - 1600, signed=True)
-
-
-def _twelve_bits_not_extended(dataset: Dataset, values: np.ndarray) -> None:
-    made.set_pixels(dataset, (values - 1600) & 0xFFF)
-    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 1
-
-
-def _shifted_up(dataset: Dataset, values: np.ndarray) -> None:
-    made.set_pixels(dataset, (((values - 1600) & 0xFFF) << 4).astype(np.uint16))
-    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 15, 1
-
-
-def _big_endian(dataset: Dataset, values: np.ndarray) -> None:
-    made.set_pixels(dataset, values - 1600, signed=True)
-    dataset.PixelData = (values - 1600).astype(">i2").tobytes()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-
-
-@pytest.mark.parametrize("store", [_signed, _twelve_bits_not_extended, _shifted_up, _big_endian])
-def test_signed_pixels_are_read_in_any_layout(store: Callable[[Dataset, np.ndarray], None]) -> None:
-    """Two's complement of 16 or of 12 bits, low or high in the word, in either byte order."""
-    datasets = base()
-    for dataset in datasets:
-        store(dataset, np.frombuffer(dataset.PixelData, "<u2").reshape(16, 12).astype(int))
-    truth = rebuild(made.gathered(base())).voxels.astype(int) - 1600
-    assert np.array_equal(rebuild(made.gathered(datasets)).voxels, truth)
-
-
-def test_an_overlay_in_the_high_bits_is_no_pixel() -> None:
-    """Bits above the high bit where an overlay is declared are left out; undeclared, the values stay whole."""
-    datasets = base()
-    for dataset in datasets:
-        values = np.frombuffer(dataset.PixelData, "<u2").reshape(16, 12) | 0x8000
-        made.set_pixels(dataset, values)
-        dataset.BitsStored, dataset.HighBit = 12, 11
-        dataset.add_new((0x6000, 0x0100), "US", 16)
-        dataset.add_new((0x6000, 0x0102), "US", 15)
-    assert made.differs(rebuild(made.gathered(datasets))) == 0
-    for dataset in datasets:
-        del dataset[0x6000, 0x0100]
-    assert int(rebuild(made.gathered(datasets)).voxels.min()) >= 0x8000
-
-
-def test_eight_bit_and_float_pixels_are_read() -> None:
-    """8-bit integers, and Float Pixel Data, beside the usual 16 bits."""
-    small, real = base(), base()
-    for one, two in zip(small, real, strict=True):
-        values = np.frombuffer(one.PixelData, "<u2").reshape(16, 12)
-        one.PixelData, one.BitsAllocated, one.BitsStored, one.HighBit = (values >> 4).astype("u1").tobytes(), 8, 8, 7
-        del two.PixelData
-        two.FloatPixelData = (values / 8).astype("<f4").tobytes()
-    truth = rebuild(made.gathered(base())).voxels
-    assert np.array_equal(rebuild(made.gathered(small)).voxels, truth >> 4)
-    assert np.allclose(rebuild(made.gathered(real)).voxels, truth / 8)
-
-
-def test_a_modality_lut_is_applied() -> None:
-    """A table instead of slope and intercept."""
-    datasets = base()
-    for dataset in datasets:
-        values = np.frombuffer(dataset.PixelData, "<u2").reshape(16, 12)
-        made.set_pixels(dataset, values // 16)
-        lut = made.item(LUTDescriptor=[256, 0, 16], ModalityLUTType="US")
-        lut.add_new("LUTData", "OW", (np.arange(256) * 16).astype("<u2").tobytes())
-        lut["LUTDescriptor"].VR = "US"
-        dataset.ModalityLUTSequence = Sequence([lut])
-    assert made.differs(rebuild(made.gathered(datasets))) < 16
 
 
 def test_duplicates_of_one_content_count_once() -> None:
@@ -410,38 +267,12 @@ def test_what_allows_no_volume_is_refused_with_a_sentence(keyword: str, value: o
         rebuild(made.gathered(datasets))
 
 
-def test_a_header_that_claims_gigabytes_is_refused_before_memory_is_taken() -> None:
-    """40,000 x 40,000 pixels in a file of 400 bytes: a sentence, and no allocation."""
-    datasets = base()
-    for dataset in datasets:
-        dataset.Rows = dataset.Columns = 40_000
-    with pytest.raises(Unusable, match=r"3\.2 GB|more than a volume may take"):
-        rebuild(made.gathered(datasets))
-    claims = made.enhanced(*made.grid())
-    claims.NumberOfFrames = 2_000_000_000
-    assert rebuild(made.gathered([claims])).voxels.shape == (7, 16, 12)
-
-
 def test_no_image_and_no_such_volume_are_said() -> None:
     """An empty series, and a number beyond the list."""
     with pytest.raises(Unusable, match="no image"):
         rebuild(made.gathered([]))
     with pytest.raises(Unusable, match="no volume 2: the series has 1"):
         rebuild(made.gathered(base()), 2)
-
-
-def test_frames_without_groups_lie_at_their_offsets_or_are_refused() -> None:
-    """A multi-frame image without functional groups needs a Grid Frame Offset Vector."""
-    affine, shape = made.grid()
-    dataset = made.series(affine, shape)[0]
-    made.set_pixels(dataset, made.field(made.places(affine, shape)))
-    dataset.NumberOfFrames = 7
-    with pytest.raises(Unusable, match="7 frames do not say where they lie"):
-        rebuild(made.gathered([dataset]))
-    normal = np.cross(affine[:3, 2], affine[:3, 1])
-    sign = np.sign(normal @ affine[:3, 0])
-    dataset.GridFrameOffsetVector = [str(4.0 * at * sign) for at in range(7)]
-    assert made.differs(rebuild(made.gathered([dataset]))) == 0
 
 
 def test_a_reference_slice_with_a_longer_echo_is_not_chosen() -> None:
@@ -486,23 +317,3 @@ def test_thousands_of_scattered_planes_are_sorted_in_seconds() -> None:
     numbered = [replace(it, sop_instance_uid=str(at)) for at, it in enumerate([*oriented, *placed])]
     assert len(found_in(numbered)) > 500
     assert time.process_time() - start < 20
-
-
-def test_one_bit_pixels_are_read() -> None:
-    """Frames of one bit a pixel follow each other without padding, here across bytes."""
-    affine, shape = made.grid((7, 5, 3))
-    dataset = made.enhanced(affine, shape)
-    bits = (made.field(made.places(affine, shape)) > 1600).astype(np.uint8)
-    dataset.PixelData = np.packbits(bits.ravel(), bitorder="little").tobytes() + b"\0" * 2
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 1, 1, 0
-    volume = rebuild(made.gathered([dataset]))
-    assert np.array_equal(volume.voxels[::-1], bits)
-
-
-def test_what_holds_no_image_makes_no_volume() -> None:
-    """A spectrum has rows and columns but no pixels; a colour image is listed with its reason."""
-    spectrum, colour = base()[0], base()[0]
-    del spectrum.BitsAllocated, spectrum.PixelData
-    assert volumes(made.gathered([spectrum])) == ()
-    colour.SamplesPerPixel, colour.PhotometricInterpretation = 3, "RGB"
-    assert "colour image" in volumes(made.gathered([colour]))[0].role

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -142,6 +142,17 @@ def test_the_range_is_limited_and_whole_numbers_are_cut_off(
     got = phase.limited(np.array(values, dtype=kind))
     assert got.dtype == np.dtype(kind)
     np.testing.assert_array_equal(got, np.array(wanted, dtype=kind))
+
+
+def test_ct_keeps_its_values() -> None:
+    """A model of CT is shown Hounsfield units: no range is set, no bias is taken out, air lies around the image."""
+    volume = block()
+    units = replace(volume, voxels=(volume.voxels.astype(np.int16) * 4 - 1000).astype(np.int16))
+    engine = Bright(grid=SemanticGrid((0.8, 0.8, 3.3), hounsfield=True), above=1500)
+    phase.segment(units, engine, SemanticSettings(cleaning=AS_IT_IS), unwatched)
+    shown = engine.seen[0].voxels
+    assert (int(shown.min()), int(shown.max())) == (-1000, 2600)
+    assert int(shown[0, 0, 0]) == -1000
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from spineps_pacs.analysis.discs import completed
 from spineps_pacs.analysis.fusion import cleaned, couples, fuse, predictions
 from spineps_pacs.analysis.geometry import as_written, bounding_box, crop, cubic, nearest, rescaled, turn, zoom
 from spineps_pacs.analysis.instances import MARGIN_MM, least_voxels
-from spineps_pacs.analysis.levels import labelled
+from spineps_pacs.analysis.levels import Numbering, labelled
 from spineps_pacs.analysis.matching import match, numbered, second_axis
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.patches import Spine, patches
@@ -211,7 +211,7 @@ def naming(run: Run) -> Pair:
     assert run.engines.levels is not None
     told = _Told(run.engines.levels.info, run.engines.levels.plan, _heads(run))
     way = turn(run.grid("ranked"))
-    return way.back(labelled(_ranked(run), told, Mode.UPSTREAM, unwatched).vertebrae), run.kept["named"]
+    return way.back(labelled(_ranked(run), told, Numbering(Mode.UPSTREAM), unwatched).vertebrae), run.kept["named"]
 
 
 def completing(run: Run) -> Pair:

@@ -54,7 +54,8 @@ def inputs(seeds: range) -> Iterator[tuple[str, Arrays]]:
 
 def run_reference(python: Path, folder: Path) -> None:
     """The reference's answers beside the inputs of a folder."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    one = {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+    environment = {**os.environ, **one, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [str(python), str(HERE / "reference.py"), str(folder)],
         capture_output=True,

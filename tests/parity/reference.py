@@ -142,7 +142,9 @@ STAGES = {"corpora": corpora, "instances": instances, "post": post, "path": path
 
 
 def main(folder):
-    """Runs every stage input that lies in the folder."""
+    """Runs every stage input that lies in the folder, on one thread: the reference's own choice may not change it."""
+    torch.set_num_threads(1)
+    torch.set_num_threads = lambda _: None
     for source in sorted(folder.glob("*.npz")):
         stage = source.stem.split("-")[0]
         if stage in STAGES:
