@@ -34,6 +34,7 @@ DRIFT, PICTURES = "drift", "pictures.json"
 STATION = "station.json"
 """What is kept of a result for joining it with other stations of its study."""
 ON_THE_WAY = (State.ARRIVING, State.WAITING, State.ANALYSING, State.ANALYSED, State.DELIVERING)
+MOST_ARRIVING = 50
 ASK_S, GPU_S, ALARM_S, TIDY_S = 60.0, 15.0, 30.0, 60.0
 WAITS_LONG_S, REMEMBERED_S = 4 * 3600.0, 26 * 7 * 86400.0
 
@@ -107,6 +108,18 @@ class NodeBoard:
         states = () if wanted.state is None else (wanted.state,)
         span = wanted.since, wanted.until, (wanted.page - 1) * wanted.size, wanted.size
         return shown.Listing(*self._overview.jobs(Asked(states, wanted.source, wanted.reason, *span)))
+
+    def arriving(self) -> Sequence[shown.Incoming]:
+        """Series in the inbox that are no job yet; only the newest can be."""
+        inbox, notes = self._common.inbox, self._common.notes
+        dated = sorted(((inbox.changed(key), key) for key in inbox.quiet(time.time())), reverse=True)[:MOST_ARRIVING]
+        found = []
+        for changed, key in dated:
+            note = notes.get(key, "source")
+            if note is not None and notes.get(key, "taken") != repr(changed):
+                known = json.loads(note)
+                found.append(shown.Incoming(known["series_uid"], known["name"], len(inbox.names(key)), changed))
+        return found
 
     def active(self) -> Sequence[Job]:
         """What is on its way."""

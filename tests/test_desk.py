@@ -135,6 +135,19 @@ def test_retry_sends_dead_letters_and_starts_the_rest_anew(common: app.Shared) -
     assert chain.done == [("resend", "j-1", "b"), ("rerun", "j-2"), ("cancel", "j-3"), ("rerun", "j-1", "t2w")]
 
 
+def test_what_is_arriving_is_what_is_no_job_yet(common: app.Shared) -> None:
+    """A series with an image that the reception has not taken; nothing more once it has."""
+    common.inbox.add("key", "one.dcm", b"image")
+    common.inbox.add("taken", "one.dcm", b"image")
+    for key in ("key", "taken"):
+        common.notes.put(key, "source", '{"series_uid": "1.2.3", "name": "MR1", "priority": 100}')
+    common.notes.put("taken", "taken", repr(common.inbox.changed("taken")))
+    (found,) = board(common).arriving()
+    assert (found.series_uid, found.source, found.images) == ("1.2.3", "MR1", 1)
+    common.notes.put("key", "taken", repr(found.last))
+    assert board(common).arriving() == []
+
+
 def test_models_are_a_choice_where_there_are_several(common: app.Shared, tmp_path: Path) -> None:
     """Two of a kind are named; the embedded ones, a folder that is missing, and phantoms are none."""
     embedded = embedded_folder()

@@ -48,6 +48,16 @@ class Detail:
 
 
 @dataclass(frozen=True)
+class Incoming:
+    """A series of which images still come in: how many are here, and when the last one came."""
+
+    series_uid: str
+    source: str
+    images: int
+    last: float
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Which layers are kept of a result: slices from the patient's right, the one to begin with, and the coronal one.
 
@@ -152,6 +162,10 @@ class Board(Protocol):
     """What pages read, and the three buttons."""
 
     def jobs(self, wanted: Wanted) -> Listing: ...
+
+    def arriving(self) -> Sequence[Incoming]:
+        """Series that are not complete yet, newest first."""
+        ...
 
     def active(self) -> Sequence[Job]:
         """Jobs that are on their way, newest first."""

@@ -150,7 +150,11 @@ class Pages:
         counts = board.counts()
         usual = board.eta_s()
         rows = [(job, left_s(job, usual)) for job in board.active()]
-        return {"rows": rows, "counts": [(state, counts[state]) for state in State if counts.get(state)]}
+        return {
+            "rows": rows,
+            "arriving": board.arriving(),
+            "counts": [(state, counts[state]) for state in State if counts.get(state)],
+        }
 
     def _series(self, request: Request) -> dict[str, Any]:
         wanted = read_wanted(request)

@@ -84,6 +84,9 @@ class TwinBoard:
         start = (wanted.page - 1) * wanted.size
         return shown.Listing(tuple(found[start : start + wanted.size]), len(found))
 
+    def arriving(self) -> Sequence[shown.Incoming]:
+        return [shown.Incoming(UID, "MR1", 7, NOW - 2)]
+
     def active(self) -> Sequence[Job]:
         return [j for j in self.kept if j.state in (State.WAITING, State.ANALYSING, State.DELIVERING)]
 

@@ -97,6 +97,12 @@ def test_now_shows_phase_progress_and_what_is_left() -> None:
     assert "1 min 0 s" in shown
 
 
+def test_now_shows_what_is_arriving() -> None:
+    """Who sends it, and how many images are here."""
+    shown = client().get("/").text
+    assert re.search(r"Arriving</caption>.*MR1</td><td class=\"number\">7</td>", shown, re.DOTALL)
+
+
 def test_a_live_part_is_sent_only_when_it_changed() -> None:
     """The address of the part carries what the browser has; the same again is 204, a changed state is new HTML."""
     board = TwinBoard()
