@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -111,15 +111,20 @@ def peak_mb() -> float:
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def serve(orders: Mapping[str, Callable[..., None]], meter: Meter) -> None:
-    """Carries out one order a line ({"do": name, ...}), answers with one line; what libraries print goes to stderr.
+def own_output() -> TextIO:
+    """The standard output for our answers alone; what libraries print goes to stderr from here on."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return answers
+
+
+def serve(orders: Mapping[str, Callable[..., None]], meter: Meter, answers: TextIO) -> None:
+    """Carries out one order a line ({"do": name, ...}), answers with one line.
 
     `load` is answered with what it took from the start of the process until here.
     """
     begun, at_once = since_start(), peak_mb()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "load":

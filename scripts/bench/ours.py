@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from meter import Meter, Stub, Tiles, serve
+from meter import Meter, Stub, Tiles, own_output, serve
 
 from spineps_pacs.analysis import naming, pipeline, semantic
 from spineps_pacs.analysis.mode import Mode
@@ -95,10 +95,12 @@ class Ours:
 def main() -> None:
     """Loads, then obeys."""
     folder, threads, mode, precision = sys.argv[1:5]
-    meter = Meter()
+    answers, meter = own_output(), Meter()
     options = EngineOptions(mode, "cpu", cpu_precision=precision, threads=int(threads))
     side = Ours(Path(folder), options, meter)
-    serve({"around": side.around, "tiles": side.tiles, "cutouts": side.cutouts, "patches": side.patches}, meter)
+    serve(
+        {"around": side.around, "tiles": side.tiles, "cutouts": side.cutouts, "patches": side.patches}, meter, answers
+    )
 
 
 if __name__ == "__main__":

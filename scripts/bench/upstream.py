@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
-from meter import Meter, Stub, Tiles, serve
+from meter import Meter, Stub, Tiles, own_output, serve
 from spineps import phase_pre, seg_run
 from spineps.api import SpinepsPipeline
 from spineps.architectures.pl_densenet import PLClassifier
@@ -110,9 +110,11 @@ class Upstream:
 
 def main() -> None:
     """Loads, then obeys."""
-    meter = Meter()
+    answers, meter = own_output(), Meter()
     side = Upstream(Path(sys.argv[1]), int(sys.argv[2]), meter)
-    serve({"around": side.around, "tiles": side.tiles, "cutouts": side.cutouts, "patches": side.patches}, meter)
+    serve(
+        {"around": side.around, "tiles": side.tiles, "cutouts": side.cutouts, "patches": side.patches}, meter, answers
+    )
 
 
 if __name__ == "__main__":

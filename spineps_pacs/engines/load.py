@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.ports import Engines, LevelEngine, ModelInfo, SemanticEngine, VertebraEngine
+from spineps_pacs.engines.memory import reuse_memory
 from spineps_pacs.engines.options import EngineOptions
 from spineps_pacs.engines.weights import Model, checksums, digest_of, hold_to_record, open_model
 
@@ -22,6 +23,7 @@ def load_engines(
     `recorded_in` is the models folder whose lock file the used files are held to (and recorded in the first time).
     """
     chosen = options or EngineOptions()
+    reuse_memory()
     if chosen.threads:
         import torch
 

@@ -13,15 +13,13 @@ from spineps_pacs.engines.device import Runner, batch_for, choose_device, in_bfl
 from spineps_pacs.engines.lightning import Checkpoint, instance_checkpoint, read_lightning
 from spineps_pacs.engines.nnunet import load_weights
 from spineps_pacs.engines.options import EngineOptions
-from spineps_pacs.engines.unet3d import Unet3D, layout
+from spineps_pacs.engines.unet3d import Unet3D, channels_of, layout
 from spineps_pacs.engines.weights import Model
 from spineps_pacs.engines.window import strongest
 
 _BATCH = 8
 _BYTES_PER_FEATURE = 32
 """Device memory that a cutout is reckoned at, per voxel and feature of the first stage; a wrong guess costs a retry."""
-_SCALE = 9
-"""A network of one channel reads the class as a share of this."""
 
 
 class UnetVertebraEngine:
@@ -72,6 +70,8 @@ class _FromClasses(nn.Module):  # type: ignore[misc]  # torch is untyped here
         self.network = network
 
     def forward(self, classes: Tensor) -> Tensor:
+        if classes.device.type == "cpu":
+            return torch.cat([self.network.of_classes(one) for one in classes.split(1)])
         return self.network(channels_of(classes, self.network.channels))
 
 
@@ -84,14 +84,3 @@ def _network(checkpoint: Checkpoint) -> Unet3D:
         raise ModelError(f"{checkpoint.path} holds no instance network: {error} is missing or odd") from error
     load_weights(network, weights, checkpoint.path)
     return network
-
-
-def channels_of(classes: Tensor, channels: int) -> Tensor:
-    """Classes (n, P, I, R) as the network's input (n, channels, P, I, R): one channel a class, too high ones are 0."""
-    if channels == 1:
-        return classes[:, None].float().div_(_SCALE)
-    kept = classes.masked_fill(classes >= channels, 0)
-    out = torch.empty((len(kept), channels, *kept.shape[1:]), device=kept.device)
-    for number in range(channels):
-        out[:, number] = kept == number
-    return out
