@@ -192,7 +192,7 @@ def instance_ids(labelled: Labelled) -> NDArray[np.uint16]:
     called = given(labelled)
     for at, level in zip(labelled.fit.positions if labelled.fit else (), called, strict=True):
         table[2 * at - 1] = level
-        if level != SACRUM_ID:
+        if level != SACRUM_ID and at < SACRUM:
             table[2 * at] = DISC_OFFSET + level
     return np.asarray(table[labelled.instances])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -210,3 +212,29 @@ def test_names_of_all_ids() -> None:
     assert (whole[1], whole[2], whole[34], whole[47], whole[48], whole[49]) == (
         "C2", "C2-C3", "T11-T12", "L6", "L6-S1", "S1",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("last", ["L4", "L5", "S1"])
+def test_thirteen_thoracic_vertebrae_reach_the_masks(last: str) -> None:
+    """T13, and every name below it, is the project's own id in the mask, with the disc below; so are its levels."""
+    names = ["T9", "T10", "T11", "T12", "T13", "L1", "L2", "L3", "L4", "L5", "S1"]
+    names = names[: names.index(last) + 1]
+    seen = [NAMES.index("L1" if name == "T13" else name) + 1 for name in names]
+    made = column(tuple(seen))
+    found = named(made.classes, made.said)
+    wanted = [LEVEL_IDS[name] for name in names]
+    discs = [100 + i for i in wanted[:-1]]
+    assert set(np.unique(instance_ids(found))) == {0, *wanted, *discs}
+    assert [c.level for c in levels(found).choices] == [i for i in wanted if i != 26]
+    assert "T13 present" in levels(found).flags
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 12), st.randoms(use_true_random=False))
+def test_whatever_the_network_says_there_are_masks_and_levels(count: int, chance: random.Random) -> None:
+    """Names without any order give names that run downwards, and masks of the same ones."""
+    made = column(tuple(chance.randint(1, SACRUM) for _ in range(count)))
+    found = named(made.classes, made.said)
+    told = [c.level for c in levels(found).choices]
+    assert set(told) <= set(np.unique(instance_ids(found)))
+    assert len(set(told)) == len(told)
