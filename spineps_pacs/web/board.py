@@ -37,7 +37,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class Detail:
-    """All that is known of one job. `receipts` by destination; `report` is report.json while it is kept."""
+    """All that is known of one job. `receipts` by destination; `report` is report.json while it is kept.
+
+    `study` is study.json of a job that joins the stations of a study: their levels, and where they disagree.
+    """
 
     job: Job
     timeline: tuple[Event, ...] = ()
@@ -45,6 +48,7 @@ class Detail:
     erased: bool = False
     report: Mapping[str, Any] | None = None
     patient: str = ""
+    study: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

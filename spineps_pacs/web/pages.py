@@ -22,6 +22,7 @@ from spineps_pacs.web.guard import Access, csrf
 HERE = Path(__file__).parent
 LIVE = {"now": "now_part.html", "series": "series_part.html", "one": "one_part.html", "trouble": "trouble_part.html",
         "health": "health_part.html"}  # fmt: skip
+WORDS = ("short", "successor", "moment", "span", "size", "percent", "mark")
 TROUBLED = (State.FAILED, State.DEAD_LETTER)
 MOST_TROUBLES = 500
 
@@ -31,7 +32,9 @@ def load_templates() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters |= {name: getattr(words, name) for name in ("short", "moment", "span", "size", "percent", "mark")}
+    made.filters |= {
+        name: getattr(words, name) for name in ("short", "successor", "moment", "span", "size", "percent", "mark")
+    }
     made.globals |= {"line_chart": charts.line_chart, "State": State}
     return made
 

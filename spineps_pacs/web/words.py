@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from spineps_pacs.domain.job import Job, State
 
 SHORT = 8
+_SUCCESSOR = re.compile(r"see job ([A-Za-z0-9._-]{1,64})$")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 
 ADVICE: tuple[tuple[str, str], ...] = (
@@ -52,6 +53,12 @@ def grouped(jobs: Iterable[Job]) -> list[tuple[str, str, list[Job]]]:
         groups.setdefault(kind_of(job.reason), []).append(job)
     ordered = sorted(groups.values(), key=len, reverse=True)
     return [(group[0].reason or "no reason was given", advice(group[0].reason), group) for group in ordered]
+
+
+def successor(reason: str) -> str:
+    """The job that the reason of a superseded one names; "" where it names none."""
+    found = _SUCCESSOR.search(reason)
+    return found[1] if found else ""
 
 
 def short(uid: str) -> str:

@@ -282,6 +282,14 @@ def test_another_name_for_loopback_is_refused() -> None:
         assert client().get("/", headers={"host": name}).status_code == 200
 
 
+def test_a_superseded_series_leads_to_its_successor() -> None:
+    """Its reason names the job that took its place; other reasons lead nowhere."""
+    old = job("job-7", State.SUPERSEDED, reason="analysed with other models: see job 5ab1c0ffee")
+    shown = client(TwinBoard([old])).get("/series/job-7").text
+    assert 'href="/series/5ab1c0ffee"' in shown
+    assert "took its place" not in client().get("/series/job-2").text
+
+
 def test_every_reason_gets_advice() -> None:
     """Numbers do not part like reasons; what is unknown still says where to look."""
     assert words.kind_of("slice 7 of 20 is missing") == words.kind_of("slice 12 of 40 is missing")
