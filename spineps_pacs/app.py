@@ -13,7 +13,9 @@ from typing import Any
 import structlog
 
 from spineps_pacs import logs, settings
+from spineps_pacs.auditing import AuditTrail
 from spineps_pacs.delivery.rules import Routing
+from spineps_pacs.domain.audit import ACTIVITY, EXECUTE, STARTED, STOPPED, Audit, AuditEvent, unheard
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.domain.job import Job
 from spineps_pacs.domain.series import fingerprint
@@ -39,6 +41,7 @@ from spineps_pacs.workflow.stages import Patience as WorkPatience
 from spineps_pacs.workflow.work import Retries, Work
 
 LOOPBACK = ("127.", "::1", "localhost")
+AUDIT_S = 5.0
 SWEEP_S, STUDY_S, HOUR_S, DAY_S, GRACE_S = 0.5, 10.0, 3600.0, 86400.0, 10
 _log = structlog.get_logger("spineps_pacs")
 
@@ -65,6 +68,7 @@ class Shared:
     records: SqlRecords
     database: Any
     store: Store
+    audit: Audit = unheard
 
 
 def shared(current: Settings) -> Shared:
@@ -81,7 +85,8 @@ def shared(current: Settings) -> Shared:
     store = Store(url, tuple(d.name for d in current.destination), current.queue.poll_s)
     store.prepare()
     records = SqlRecords(database, lambda uid: logs.hashed(salt, uid))
-    return Shared(folder, salt, inbox, outbox, Marks(folder / "marks"), records, database, store)
+    audit = AuditTrail(current.audit, current.dicom.ae_title, folder)
+    return Shared(folder, salt, inbox, outbox, Marks(folder / "marks"), records, database, store, audit)
 
 
 def chain(common: Shared, current: Settings) -> DbosChain:
@@ -129,8 +134,9 @@ def front(live: Live) -> Half:
     calls = CallBack(now.ae_title, lambda: live().dicom.commitment_peers)
     holds = lambda uid: common.inbox.holds(fingerprint([uid]) + ".dcm")  # noqa: E731
     committing = Commitment(holds, common.notes, calls, log)
-    port = DicomPort(door, _port(now), lambda: limits(live()), has_room(common, live), log)
+    port = DicomPort(door, _port(now), lambda: limits(live()), has_room(common, live), log, audit=common.audit)
     more = committing.handlers() if now.storage_commitment else []
+    _told_of_life(half, common, "receiver")
     half.listen("dicom", lambda: port.open(common.inbox.staging, _tls(now), more), port.close)
     _other_doors(half, live, common, door)
     _orthanc_door(half, live, common, door, queue)
@@ -141,9 +147,17 @@ def front(live: Live) -> Half:
     return half
 
 
+def _told_of_life(half: Half, common: Shared, name: str) -> None:
+    """The audit trail hears of a process that starts or stops, and what waits for its server is sent."""
+    starts, stops = (AuditEvent(ACTIVITY, EXECUTE, f"spineps-pacs {name}", kind) for kind in (STARTED, STOPPED))
+    half.add(lambda: common.audit(starts), lambda: common.audit(stops))
+    if isinstance(common.audit, AuditTrail):
+        half.loop(Loop("audit", AUDIT_S, common.audit.step, trouble))
+
+
 def main_door(live: Live, common: Shared, queue: DbosChain) -> Reception:
     """Where images enter, whoever brings them."""
-    desk = Desk(common.inbox, common.notes, common.records, queue)
+    desk = Desk(common.inbox, common.notes, common.records, queue, common.audit)
     return Reception(desk, recipe(live()), common.salt, lambda: patience(live()))
 
 
@@ -229,9 +243,10 @@ def back(live: Live, slot: int) -> Half:
     engine = Engine(common.store, executor.name, stages.run)
     reaper = Reaper(leases, queue, common.records, now.lease_s)
     retirement = Retirement(
-        Kept(common.inbox, common.outbox, common.notes), common.records, lambda: live().node.keep_hours
+        Kept(common.inbox, common.outbox, common.notes, common.audit), common.records, lambda: live().node.keep_hours
     )
     half.loop(Loop("study", STUDY_S, StudyReports(live, common, queue).step, trouble))
+    _told_of_life(half, common, f"worker {slot}")
     half.loop(Loop("lease", now.lease_s / 4, lambda: leases.beat(executor.name), trouble))
     half.add(lambda: None, stages.put_down)
     half.add(engine.start, lambda: engine.stop(GRACE_S))
@@ -263,6 +278,7 @@ def parts(live: Live, common: Shared) -> Parts:
         destinations={d.name: destination(d, now) for d in now.destination},
         confirmations={name: asks for name, asks in asked.items() if asks is not None},
         shadow=shadow.run if shadow.wanted else None,
+        audit=common.audit,
     )
 
 

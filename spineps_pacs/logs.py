@@ -8,13 +8,14 @@ import logging
 import secrets
 import sys
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
 import structlog
+
+from spineps_pacs.domain.audit import AuditEvent, Code
 
 ALLOWED = frozenset(
     {
@@ -93,27 +94,6 @@ def configure(level: str = "info", style: str = "text", stream: TextIO | None = 
     logging.getLogger("dbos").setLevel(logging.ERROR)
 
 
-@dataclass(frozen=True)
-class AuditEvent:
-    """Something that the law wants to know: code (DCM), meaning, action (C R U D E), whether it succeeded, who."""
-
-    code: str
-    meaning: str
-    action: str
-    succeeded: bool
-    user: str
-    peer: str = ""
-    study_uid: str = ""
-
-
-TRANSFERRED = ("110104", "DICOM Instances Transferred")
-STARTED = ("110120", "Application Start")
-STOPPED = ("110121", "Application Stop")
-SECURITY = ("110113", "Security Alert")
-DELETED = ("110105", "DICOM Study Deleted")
-QUERIED = ("110112", "Query")
-
-
 def audit_message(event: AuditEvent, source: str, at: datetime) -> str:
     """One audit message as DICOM PS3.15 A.5 has it, on one line."""
     root = ET.Element("AuditMessage")
@@ -124,19 +104,21 @@ def audit_message(event: AuditEvent, source: str, at: datetime) -> str:
         EventDateTime=at.astimezone(UTC).isoformat(timespec="milliseconds"),
         EventOutcomeIndicator="0" if event.succeeded else "8",
     )
-    ET.SubElement(
-        identification,
-        "EventID",
-        {"csd-code": event.code, "codeSystemName": "DCM", "originalText": event.meaning},
-    )
+    _code(identification, "EventID", event.event)
+    if event.kind is not None:
+        _code(identification, "EventTypeCode", event.kind)
     who = ET.SubElement(root, "ActiveParticipant", UserID=event.user, UserIsRequestor="true")
-    if event.peer:
-        who.set("NetworkAccessPointID", event.peer)
+    if event.address:
+        who.set("NetworkAccessPointID", event.address)
         who.set("NetworkAccessPointTypeCode", "2")
     ET.SubElement(root, "AuditSourceIdentification", AuditSourceID=source)
     if event.study_uid:
         _study_object(root, event.study_uid)
     return ET.tostring(root, encoding="unicode")
+
+
+def _code(parent: ET.Element, name: str, code: Code) -> None:
+    ET.SubElement(parent, name, {"csd-code": code[0], "codeSystemName": "DCM", "originalText": code[1]})
 
 
 def _study_object(root: ET.Element, study_uid: str) -> None:
@@ -147,8 +129,4 @@ def _study_object(root: ET.Element, study_uid: str) -> None:
         ParticipantObjectTypeCode="2",
         ParticipantObjectTypeCodeRole="3",
     )
-    ET.SubElement(
-        thing,
-        "ParticipantObjectIDTypeCode",
-        {"csd-code": "110180", "codeSystemName": "DCM", "originalText": "Study Instance UID"},
-    )
+    _code(thing, "ParticipantObjectIDTypeCode", ("110180", "Study Instance UID"))

@@ -16,6 +16,7 @@ ROOMS = frozenset(
 ROOF = frozenset(
     {
         "app",
+        "auditing",
         "opinions",
         "outlets",
         "producing",

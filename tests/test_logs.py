@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from spineps_pacs import logs
+from spineps_pacs.domain.audit import ACTIVITY, CREATE, STARTED, AuditEvent
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +60,10 @@ def test_a_uid_is_hashed_with_the_sites_salt(tmp_path: Path) -> None:
 
 def test_an_audit_message_has_the_parts_of_the_standard() -> None:
     """Event, participant, source and object stand in the XML."""
-    event = logs.AuditEvent(*logs.TRANSFERRED, "C", True, "MR1", "192.0.2.1", "1.2.3")
+    event = AuditEvent(ACTIVITY, CREATE, "MR1", STARTED, address="192.0.2.1", study_uid="1.2.3")
     root = ET.fromstring(logs.audit_message(event, "SPINEPS", datetime(2026, 1, 1, tzinfo=UTC)))  # noqa: S314  our own
-    assert root.find("EventIdentification/EventID").get("csd-code") == "110104"  # type: ignore[union-attr]
+    assert root.find("EventIdentification/EventID").get("csd-code") == "110100"  # type: ignore[union-attr]
+    assert root.find("EventIdentification/EventTypeCode").get("csd-code") == "110120"  # type: ignore[union-attr]
     assert root.find("EventIdentification").get("EventOutcomeIndicator") == "0"  # type: ignore[union-attr]
     assert root.find("ActiveParticipant").get("UserID") == "MR1"  # type: ignore[union-attr]
     assert root.find("ParticipantObjectIdentification").get("ParticipantObjectID") == "1.2.3"  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from spineps_pacs.domain.audit import EXECUTE, QUERIED, AuditEvent
 from spineps_pacs.domain.errors import TryAgain, Unusable
 from spineps_pacs.domain.job import State
 
@@ -65,6 +67,7 @@ def fetch(
         door = app.main_door(lambda: current, common, queue)
         source = Source(chosen.name)
         archive = outlets.archive(chosen, current, common.inbox.staging, lambda path: door.arrived(path, source))
+        common.audit(AuditEvent(QUERIED, EXECUTE, getpass.getuser(), address=chosen.host or chosen.url))
         fetched = list(_fetched(archive, asked or [Query(**words)], None if again else common, door))
         ended = _wait(common, [one.series_uid for one in fetched if not one.reason], 60 * wait)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from spineps_pacs.domain.audit import ACCESSED, READ, AuditEvent
 from spineps_pacs.domain.errors import SettingsError, Unusable
 from spineps_pacs.domain.job import Job, State, Verdict
 
@@ -119,6 +121,23 @@ def rerun(
         for one in again:
             _rerun(chain, one, () if own_models else model or None)
     return 0
+
+
+@jobs.command
+def reveal(hashed: Annotated[str, Parameter(help="As a log line has it.")], config: Config = None) -> int:
+    """The UID behind a hash of the log, while its data is kept; the audit trail hears who asked."""
+    from spineps_pacs.logs import hashed as pseudonym
+
+    with _node(config) as (common, _):
+        for job in common.records.between(0.0, float("inf")):
+            if common.records.erased(job.id):
+                continue
+            for kind, uid in (("series", job.series_uid), ("study", job.study_uid)):
+                if uid and pseudonym(common.salt, uid) == hashed:
+                    common.audit(AuditEvent(ACCESSED, READ, getpass.getuser(), study_uid=job.study_uid))
+                    print(f"{kind}  {uid}")
+                    return 0
+    raise Unusable("no series whose data is still kept has that hash")
 
 
 @jobs.command

@@ -20,6 +20,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
+from spineps_pacs.domain.audit import EXECUTE, NODE_AUTHENTICATION, SECURITY, Audit, AuditEvent, unheard
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.intake.gate import GuardedServer, GuestList
 from spineps_pacs.intake.reception import Arrival, Source
@@ -80,12 +81,15 @@ class DicomPort:
         limits: Callable[[], Limits],
         room: Callable[[], bool],
         log: Log,
+        *,
+        audit: Audit = unheard,
     ) -> None:
         self._door = door
         self._port = port
         self._limits = limits
         self._room = room
         self._log = log
+        self._audit = audit
         self._pace = Pace()
         self._server: GuardedServer | None = None
         self._tempdir: str | None = None
@@ -156,8 +160,9 @@ class DicomPort:
 
     def _caller(self, association: Association) -> Source:
         name = str(association.requestor.ae_title).strip()
-        caller = self._limits().guests.find(name, association.requestor.address_info.address)
-        return Source(name) if caller is None else Source(name, caller.priority)
+        address = str(association.requestor.address_info.address)
+        caller = self._limits().guests.find(name, address)
+        return Source(name, address=address) if caller is None else Source(name, caller.priority, address)
 
     def _released(self, event: Any) -> None:
         keys = sorted(_series(event.assoc))
@@ -165,7 +170,9 @@ class DicomPort:
             self._door.released(keys)
 
     def _rejected(self, event: Any) -> None:
-        self._log("a caller was turned away", source=str(event.assoc.requestor.ae_title).strip())
+        name, address = str(event.assoc.requestor.ae_title).strip(), str(event.assoc.requestor.address_info.address)
+        self._log("a caller was turned away", source=name)
+        self._audit(AuditEvent(SECURITY, EXECUTE, name, NODE_AUTHENTICATION, succeeded=False, address=address))
 
     def _aborted(self, event: Any) -> None:
         self._log("an association was aborted", source=str(event.assoc.requestor.ae_title).strip())

@@ -18,6 +18,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from spineps_pacs.domain.audit import CREATE, TRANSFERRED, Audit, AuditEvent, unheard
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.domain.ports import Chain, Datasets, Records
@@ -48,10 +49,11 @@ class Notes(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Who brought an image: an AE title, or "stow", "watched", "orthanc"; and how urgent its series are."""
+    """Who brought an image: an AE title, or "stow", "watched", "orthanc"; how urgent its series are, and from where."""
 
     name: str
     priority: int = NORMAL_PRIORITY
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Desk:
     notes: Notes
     records: Records
     chain: Chain
+    audit: Audit = unheard
 
 
 class Reception:
@@ -105,6 +108,7 @@ class Reception:
     ) -> None:
         self._inbox, self._notes = desk.inbox, desk.notes
         self._records, self._chain = desk.records, desk.chain
+        self._audit = desk.audit
         self._recipe = recipe
         self._salt = salt
         self._patience = patience
@@ -152,6 +156,7 @@ class Reception:
     def _remember(self, key: str, series_uid: str, source: Source) -> None:
         if self._notes.get(key, "source") is None:
             note = {"series_uid": series_uid, "name": source.name, "priority": source.priority}
+            note |= {"address": source.address} if source.address else {}
             self._notes.put(key, "source", json.dumps(note))
 
     def _open(self, key: str) -> bool:
@@ -180,7 +185,10 @@ class Reception:
             job = self._job(series, note)
         except (Unusable, ValueError, TypeError) as error:
             job, series = self._unreadable(key, note, error), None
-        if not self._records.add(job) and self._records.erased(job.id):
+        if self._records.add(job):
+            who, address = str(note.get("name", "")), str(note.get("address", ""))
+            self._audit(AuditEvent(TRANSFERRED, CREATE, who, address=address, study_uid=job.study_uid))
+        elif self._records.erased(job.id):
             self._records.again(job.id, State.ARRIVING, "arrived again after its data was erased")
         known = self._records.known(job.id)
         if series is not None and known is not None and known.state is State.ARRIVING:

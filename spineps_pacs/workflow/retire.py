@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from spineps_pacs.domain.audit import DELETE, DELETED, Audit, AuditEvent, unheard
 from spineps_pacs.domain.job import Job
 from spineps_pacs.domain.ports import Datasets, Records
 from spineps_pacs.domain.series import fingerprint
@@ -22,11 +23,12 @@ class Notes(Protocol):
 
 @dataclass(frozen=True)
 class Kept:
-    """Where data of jobs is kept."""
+    """Where data of jobs is kept, and who hears of its end."""
 
     inbox: Datasets
     outbox: Datasets
     notes: Notes
+    audit: Audit = unheard
 
 
 class Retirement:
@@ -60,6 +62,7 @@ class Retirement:
             self._kept.inbox.forget(key)
             self._kept.notes.forget(key)
         self._records.erase(job.id)
+        self._kept.audit(AuditEvent(DELETED, DELETE, "spineps-pacs", study_uid=job.study_uid))
 
     def _needed_by_others(self, job: Job) -> bool:
         """The images of a series stay as long as any of its jobs is not past its time."""

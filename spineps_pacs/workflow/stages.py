@@ -16,6 +16,7 @@ from typing import Protocol
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from spineps_pacs.domain.audit import READ, TRANSFERRED, Audit, AuditEvent, unheard
 from spineps_pacs.domain.errors import Cancelled, NotForUs, SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.domain.job import STUDY, Job, Sending, State, Verdict
 from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Phases, Produce, Receipt, Records
@@ -68,6 +69,7 @@ class Parts:
     destinations: Mapping[str, Destination]
     confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
     shadow: Callable[[Series, Job, Phases], None] | None = None
+    audit: Audit = unheard
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ class Stages:
             except TryAgain as reason:
                 return self._deliver_later(work, str(reason))
             self._say(work, State.DELIVERED)
+            self._parts.audit(AuditEvent(TRANSFERRED, READ, work.destination, study_uid=job.study_uid))
         # the count of attempts goes on, so that what is sent once more is confirmed once more
         return (replace(work, stage=CONFIRM, delay_s=0.0),)
 
