@@ -31,8 +31,8 @@ from spineps_pacs.workflow.chain import DbosChain
 from spineps_pacs.workflow.loops import Half, Loop
 
 DRIFT, PICTURES = "drift", "pictures.json"
-STATION = "station.json"
-"""What is kept of a result for joining it with other stations of its study."""
+STATION, STUDY_LEVELS = "station.json", "study.json"
+"""What is kept of a result for joining it with other stations of its study; what the page of a study's report shows."""
 ON_THE_WAY = (State.ARRIVING, State.WAITING, State.ANALYSING, State.ANALYSED, State.DELIVERING)
 MOST_ARRIVING = 50
 ASK_S, GPU_S, ALARM_S, TIDY_S = 60.0, 15.0, 30.0, 60.0
@@ -141,10 +141,15 @@ class NodeBoard:
         if job is None:
             return None
         receipts = {s.destination: records.receipts(job_id, s.destination) for s in job.sendings}
-        report = self.file(job_id, "report.json")
-        plain = None if report is None else json.loads(report.read_text(encoding="utf-8"))
+        report, study = self._kept(job_id, "report.json"), self._kept(job_id, STUDY_LEVELS)
         timeline = tuple(records.timeline(job_id))
-        return shown.Detail(job, timeline, receipts, records.erased(job_id), plain, self._patient(job))
+        return shown.Detail(job, timeline, receipts, records.erased(job_id), report, self._patient(job), study)
+
+    def _kept(self, job_id: str, name: str) -> Mapping[str, Any] | None:
+        """Plain values that were kept for the pages of a job."""
+        path = self.file(job_id, name)
+        found: Mapping[str, Any] | None = None if path is None else json.loads(path.read_text(encoding="utf-8"))
+        return found
 
     def counts(self) -> Mapping[State, int]:
         """How many jobs are in which state."""

@@ -16,7 +16,7 @@ from typing import Any
 from pydicom import dcmread
 
 from spineps_pacs.app import Shared
-from spineps_pacs.desk import STATION, write_page
+from spineps_pacs.desk import STATION, STUDY_LEVELS, write_page
 from spineps_pacs.domain.anatomy import VERTEBRAE
 from spineps_pacs.domain.attributes import text, whole
 from spineps_pacs.domain.errors import Cancelled
@@ -35,8 +35,6 @@ from spineps_pacs.workflow.chain import DbosChain
 from spineps_pacs.workflow.stages import outbox_name
 from spineps_pacs.workflow.work import kind_of, recalled
 
-PAGE = "study.json"
-"""What the page of a study's report shows; it goes when the page goes."""
 _NOTHING = "no two of the {} stations share a frame of reference; levels can only be joined within one"
 
 
@@ -128,7 +126,7 @@ class StudyReports:
 
     def _made(self, job: Job) -> bool:
         """True when nothing is left to do; the page is the last that is written."""
-        page = self._common.folder / PAGES / job.id / PAGE
+        page = self._common.folder / PAGES / job.id / STUDY_LEVELS
         return self._common.records.known(job.id) is not None and (
             page.is_file() or self._common.records.erased(job.id)
         )
@@ -152,7 +150,7 @@ class StudyReports:
         sendings = tuple(Sending(destination) for destination in self._destinations(stops))
         state = State.ANALYSED if sendings else State.DELIVERED
         new = self._common.records.add(replace(job, state=state, results=(name,), sendings=sendings, progress=1.0))
-        write_page(self._common.folder, job.id, {PAGE: json.dumps(_page(joined, stops)).encode()})
+        write_page(self._common.folder, job.id, {STUDY_LEVELS: json.dumps(_page(joined, stops)).encode()})
         if new:
             self._queue.revive(replace(job, state=state, sendings=sendings))
         return job.id

@@ -13,7 +13,8 @@ import made_dicom as made
 import pydicom
 import pytest
 from encode.cases import OPTIONS, Wish, case, identity
-from test_desk import opened
+from starlette.testclient import TestClient
+from test_desk import board, opened
 
 from spineps_pacs import app, desk, settings
 from spineps_pacs.domain.anatomy import LEVEL_IDS
@@ -23,8 +24,10 @@ from spineps_pacs.domain.ports import Receipt, Result
 from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.domain.study import Body, Station
 from spineps_pacs.encode.results import encode
-from spineps_pacs.stations import PAGE, StudyReports
+from spineps_pacs.stations import StudyReports
 from spineps_pacs.storage.tables import open_database, sqlite_url
+from spineps_pacs.web.pages import Desk
+from spineps_pacs.web.site import site
 from spineps_pacs.workflow.chain import DbosChain, Store
 from spineps_pacs.workflow.stages import Stages, outbox_name
 from spineps_pacs.workflow.work import DELIVER, Work
@@ -102,7 +105,7 @@ def report(common: app.Shared, job_id: str) -> pydicom.Dataset:
 
 
 def page(common: app.Shared, job_id: str) -> Any:
-    return json.loads((common.folder / desk.PAGES / job_id / PAGE).read_text())
+    return json.loads((common.folder / desk.PAGES / job_id / desk.STUDY_LEVELS).read_text())
 
 
 def test_two_stations_become_one_more_report_and_only_once(common: app.Shared) -> None:
@@ -133,6 +136,19 @@ def test_the_page_has_the_numbers_as_plain_values(common: app.Shared) -> None:
     assert [len(level["seen"]) for level in told["levels"]] == [1, 1, 2, 1, 1]
     assert told["flags"] == []
     assert STUDY_UID not in json.dumps(told)
+
+
+def test_the_operators_page_shows_levels_by_station_and_their_quarrel(common: app.Shared) -> None:
+    """A row a vertebra, a column a station with a way to its own page; the sentence on the quarrel."""
+    analysed(common, "upper", UPPER)
+    analysed(common, "lower", station(2, ("L2", "L3")))
+    (made_id,) = joiner(common).step()
+    answer = TestClient(site(Desk(board(common))), "http://127.0.0.1").get(f"/series/{made_id}")
+    assert answer.status_code == 200
+    assert "Levels of the study" in answer.text
+    assert '<a href="/series/upper">' in answer.text
+    assert "L1 is called L1 in station 1, L2 in station 2" in answer.text
+    assert "No verdict yet" not in answer.text
 
 
 def test_a_quarrel_is_on_the_page_and_in_the_report(common: app.Shared) -> None:
