@@ -23,7 +23,7 @@ SCRIPTS = ROOT / "scripts" / "bench"
 CASE = ROOT / "build" / "bench" / "case"
 BESIDE = ("load", "around", "tiles", "cutouts", "patches")
 """Parts for which upstream runs beside us."""
-ALONE = ("start", "ingest", "node", "backlog", "sizes", "memory", "pages", "gpu")
+ALONE = ("start", "ingest", "node", "backlog", "sizes", "pages", "gpu")
 """Parts that only we have; each is a script of its own."""
 UPSTREAM_BATCH = 4
 
@@ -62,7 +62,7 @@ def bench(
     ----------
     phases
         What to measure: load, around (all that is not a network), tiles (semantic network), cutouts (instance
-        network), patches (labelling network); and without upstream: start, ingest, node, backlog, sizes, memory, pages,
+        network), patches (labelling network); and without upstream: start, ingest, node, backlog, sizes, pages,
         gpu. By default everything.
     quick
         One run, the smallest samples, and of the rest only the start; some minutes.

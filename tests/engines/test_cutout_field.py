@@ -39,7 +39,7 @@ def cutouts(draw: st.DrawFn) -> torch.Tensor:
 @settings(max_examples=5)
 @given(cutouts(), st.sampled_from([1, 10, 11]))
 def test_the_scores_are_those_of_the_whole_cutout(classes: torch.Tensor, channels: int) -> None:
-    """Wherever structures lie, scores differ by rounding only; one voxel of reach less gives a fifth of their spread."""
+    """Wherever structures lie, scores differ by rounding; one voxel of reach less gives a fifth of their spread."""
     made = network(channels)
     with torch.inference_mode():
         whole, around = made(channels_of(classes, channels)), made.of_classes(classes)
