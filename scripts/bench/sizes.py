@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python scripts/bench/sizes.py
 
-Prints rows as JSON. The networks are stubs of published size, so the memory for their answers is real, that for a forward
+Prints rows as JSON. The networks are stubs of published size: the memory for their answers is real, that for a forward
 pass is not in it. What was measured is kept in build/bench/sizes.json, so that a run that was cut short goes on.
 """
 

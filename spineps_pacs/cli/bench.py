@@ -86,15 +86,15 @@ def bench(
         raise Unusable(f"there is no part {unknown[0]} to measure; there are {', '.join((*BESIDE, *ALONE))}")
     if not SCRIPTS.is_dir():
         raise Unusable(f"the benchmark needs the project's sources; {SCRIPTS} is not there")
-    rows = list(_measured(wanted, plan, (threads, mode, precision), upstream))
-    old, _ = read(out)
-    table = merged(old, rows)
-    write(out, table, _facts(threads, mode, precision))
+    table, _ = read(out)
+    for rows in _measured(wanted, plan, (threads, mode, precision), upstream):
+        table = merged(table, rows)
+        write(out, table, _facts(threads, mode, precision))
     print(markdown(table))
     return 0
 
 
-def _measured(wanted: Sequence[str], plan: Plan, how: tuple[int, str, str], upstream: bool) -> Iterator[Row]:
+def _measured(wanted: Sequence[str], plan: Plan, how: tuple[int, str, str], upstream: bool) -> Iterator[list[Row]]:
     beside = [name for name in BESIDE if name in wanted]
     if beside:
         _case()
@@ -103,10 +103,10 @@ def _measured(wanted: Sequence[str], plan: Plan, how: tuple[int, str, str], upst
             theirs = both.enter_context(_side(_upstream(), "upstream.py", how[:1])) if upstream else None
             for name in beside:
                 _tell(name)
-                yield from _part(name, plan, ours, theirs)
+                yield list(_part(name, plan, ours, theirs))
     for name in (n for n in wanted if n not in BESIDE):
         _tell(name)
-        yield from _alone(name)
+        yield _alone(name)
 
 
 Ask = Callable[..., Answer]
@@ -201,10 +201,9 @@ def _upstream() -> str:
     return _run([str(ROOT / "scripts" / "upstream-env")]).strip()
 
 
-def _alone(name: str) -> Iterator[Row]:
+def _alone(name: str) -> list[Row]:
     """A part that is a script of its own and prints its rows as JSON."""
-    for found in json.loads(_run([sys.executable, str(SCRIPTS / f"{name}.py")])):
-        yield Row(**found)
+    return [Row(**found) for found in json.loads(_run([sys.executable, str(SCRIPTS / f"{name}.py")]))]
 
 
 def _run(command: list[str]) -> str:
