@@ -1,13 +1,17 @@
 """`make model-eval`: the embedded model on the hold-out, the table beside the committed one, and the model card.
 
-python -m training.evaluate_default [--quick] [--write] [--first N] [--every N]
+python -m training.evaluate_default [--quick] [--write] [--first N] [--every N] [--save FILE [--minutes M]]
+
+`--save` keeps every outcome at once; the same command goes on where the last one stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,11 +38,17 @@ def save(path: Path, outcomes: Iterable[Outcome]) -> None:
     path.write_text("[\n" + ",\n".join(rows) + "\n]\n")
 
 
-def run(chosen: Iterable[Case], kept: Path | None = None) -> list[Outcome]:
-    """Examines cases one after the other and prints a line for each; what is done is kept in a file if asked."""
-    segment = embedded()
-    outcomes = []
+def run(chosen: Iterable[Case], kept: Path | None = None, minutes: float = math.inf) -> list[Outcome]:
+    """Examines cases one after the other and prints a line for each; what a file of kept outcomes has is not repeated.
+
+    No case is begun after so many minutes.
+    """
+    segment, began = embedded(), time.monotonic()
+    outcomes = load(kept) if kept and kept.exists() else []
+    known = {outcome.case for outcome in outcomes}
     for case in chosen:
+        if case.name in known or time.monotonic() - began > 60 * minutes:
+            continue
         outcome = examine(case, segment)
         outcomes.append(outcome)
         if kept:
@@ -47,7 +57,7 @@ def run(chosen: Iterable[Case], kept: Path | None = None) -> list[Outcome]:
         counts = f"{outcome.counted} of {outcome.vertebrae}"
         told = outcome.sentence or f"corpus {bodies:.3f} disc {discs:.3f} count {counts}"
         print(f"{case.name}: {told}, {outcome.seconds:.0f} s", flush=True)
-    return outcomes
+    return sorted(outcomes, key=lambda outcome: outcome.case)
 
 
 def compared(outcomes: list[Outcome], committed: list[Outcome]) -> list[str]:
@@ -78,7 +88,8 @@ def main() -> int:
         ("--write", {"action": "store_true", "help": "replace the committed figures and the model card"}),
         ("--first", {"type": int, "default": 0, "help": "begin with this volume"}),
         ("--every", {"type": int, "default": 1, "help": "take every n-th volume"}),
-        ("--save", {"type": Path, "help": "keep the outcomes in this file"}),
+        ("--save", {"type": Path, "help": "keep the outcomes in this file, and go on from what it has"}),
+        ("--minutes", {"type": float, "default": math.inf, "help": "begin no volume after so long"}),
         ("--from-saved", {"type": Path, "nargs": "+", "help": "take saved outcomes instead of running anything"}),
     ]
     for name, how in options:
@@ -86,7 +97,7 @@ def main() -> int:
     given = parser.parse_args()
     drawn = cases()
     chosen = [drawn[n] for n in QUICK] if given.quick else drawn[given.first :: given.every]
-    outcomes = _merged(given.from_saved) if given.from_saved else run(chosen, given.save)
+    outcomes = _merged(given.from_saved) if given.from_saved else run(chosen, given.save, given.minutes)
     print(model_card.figures(outcomes))
     if RESULTS.exists():
         print("\n".join(compared(outcomes, load(RESULTS)) or ["As committed."]))

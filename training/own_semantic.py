@@ -141,6 +141,7 @@ def _train_fold(fold: int, work: Path, settings: Settings) -> None:
     trainer.num_epochs = settings.epochs
     trainer.num_iterations_per_epoch = settings.iterations
     trainer.num_val_iterations_per_epoch = max(1, settings.iterations // 5)
+    trainer.save_every = min(50, max(1, settings.epochs // 20))
     if latest.exists():
         trainer.load_checkpoint(str(latest))
     trainer.run_training()

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from spineps_pacs.engines.load import load_engines  # noqa: E402 - after the check for torch
-from training.evaluate_default import RESULTS, load, missed, run  # noqa: E402
+from training.evaluate_default import RESULTS, load, missed, run, save  # noqa: E402
 from training.examination import Outcome  # noqa: E402
 from training.holdout import QUICK, cases  # noqa: E402
 from training.pipeline import DEFAULTS  # noqa: E402
@@ -55,6 +55,15 @@ def test_committed_figures_are_of_this_holdout() -> None:
     places = [names.index(outcome.case) for outcome in load(RESULTS)]
     assert len(places) >= 15
     assert len(set(np.diff(places))) == 1
+
+
+def test_a_stopped_evaluation_goes_on(tmp_path: Path) -> None:
+    """Volumes whose outcomes are kept are not examined again, and none is begun when the time is over."""
+    kept = load(RESULTS)[:2]
+    save(tmp_path / "kept.json", kept)
+    chosen = [case for case in cases() if case.name == kept[0].case] + cases()[:50]
+    told = run(chosen, tmp_path / "kept.json", minutes=0)
+    assert [outcome.plain() for outcome in told] == [outcome.plain() for outcome in kept]
 
 
 @pytest.fixture(scope="module")

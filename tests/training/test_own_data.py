@@ -10,35 +10,20 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from spineps_pacs.domain.errors import Unusable  # noqa: E402 - after the check for torch
-from spineps_pacs.domain.volume import Geometry  # noqa: E402
 from spineps_pacs.engines.load import load_instance, load_semantic  # noqa: E402
 from spineps_pacs.engines.options import EngineOptions  # noqa: E402
 from spineps_pacs.engines.weights import open_model  # noqa: E402
-from spineps_pacs.phantom.anatomy import draw_spine  # noqa: E402
-from spineps_pacs.phantom.contrast import T2W  # noqa: E402
-from spineps_pacs.phantom.image import synthesise  # noqa: E402
-from spineps_pacs.phantom.voxels import voxelise  # noqa: E402
-from spineps_pacs.phantom.wishes import Wishes  # noqa: E402
 from training import own_instance, own_semantic  # noqa: E402
-from training.own_cases import find_cases, prepare, write_image  # noqa: E402
+from training.miniature import Frame, judged, write_cases  # noqa: E402
+from training.own_cases import find_cases, prepare  # noqa: E402
+from training.pipeline import DEFAULTS  # noqa: E402
+
+SMALL = Frame((12, 50, 36), (4.0, 2.5, 2.5))
 
 
 def _cases(folder: Path, count: int) -> Path:
     """Phantoms of a few lumbar vertebrae as a user's folder."""
-    for kind in ("images", "structures", "instances"):
-        (folder / kind).mkdir(parents=True)
-    for n in range(count):
-        spine = draw_spine(n, Wishes())
-        shape = (12, 50, 36)
-        affine = np.eye(4)
-        affine[:3, :3] = np.array([[-4.0, 0, 0], [0, 0, 2.5], [0, -2.5, 0]])
-        affine[:3, 3] = spine.vertebrae[-3].placed.origin - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-        labels = voxelise(spine, Geometry(affine, shape))
-        image = synthesise(labels, T2W, np.random.default_rng(n)) * 800
-        write_image(folder / f"images/s{n}.nii.gz", image.astype(np.float32), labels.geometry)
-        write_image(folder / f"structures/s{n}.nii.gz", labels.structures, labels.geometry)
-        write_image(folder / f"instances/s{n}.nii.gz", labels.instances.astype(np.int16), labels.geometry)
-    return folder
+    return write_cases(folder, range(count), SMALL)
 
 
 def test_cases_come_upright(tmp_path: Path) -> None:
@@ -94,3 +79,13 @@ def test_semantic_network_in_miniature(tmp_path: Path, monkeypatch: pytest.Monke
     own_semantic.train_semantic(_cases(tmp_path / "own", 3), tmp_path / "work", tmp_path / "mine", settings)
     engine = load_semantic(open_model(tmp_path / "mine"), EngineOptions(device="cpu"))
     assert engine.grid.spacing_pir == (3.0, 3.0, 4.0)
+
+
+def test_the_miniature_is_judged_on_fresh_cases(tmp_path: Path) -> None:
+    """Two model folders in a work folder are put to work on cases that training did not see; here the embedded ones."""
+    for kind in ("semantic", "instance"):
+        (tmp_path / kind).symlink_to(DEFAULTS / kind)
+    (line,) = judged(tmp_path, range(7, 8), Frame((14, 100, 60), (4.0, 1.5, 1.5)))
+    bodies = float(line.split("vertebra corpus ")[1].split(",")[0])
+    assert bodies > 0.8
+    assert "vertebrae" in line
