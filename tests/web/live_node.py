@@ -20,6 +20,7 @@ from spineps_pacs.phantom.study import StudyRequest, write_study
 from spineps_pacs.phantom.wishes import Wishes
 
 PAUSE_S = 0.3
+TRUTH, EMBEDDED = 'folder = "study/truth"', 'device = "cpu"'
 SMALL = StudyRequest(wishes=Wishes(levels="L1-S1"), slices=11, pixel=1.6, slice_spacing=5.0, only_t2=True)
 
 
@@ -57,12 +58,12 @@ def eventually(happened: Callable[[], bool], limit_s: float = 240.0) -> None:
 
 
 @contextmanager
-def live_node(folder: Path, request: StudyRequest = SMALL) -> Iterator[LiveNode]:
-    """A node that analyses with the phantom's truth, and delivers to a PACS that is down at first."""
+def live_node(folder: Path, request: StudyRequest = SMALL, models: str = TRUTH) -> Iterator[LiveNode]:
+    """A node that analyses with the phantom's truth, or other models, and delivers to a PACS that is down at first."""
     spine = write_study(folder / "study", request).series[0]
     series = {"spine": spine, "t1": as_t1(spine, folder / "t1")}
     node = LiveNode(folder, free_port(), free_port(), free_port(), series)
-    node.config.write_text(_configuration(node))
+    node.config.write_text(_configuration(node).replace(TRUTH, models))
     command = [sys.executable, "-m", "spineps_pacs", "serve", "--config", str(node.config)]
     with (folder / "node.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
@@ -100,7 +101,7 @@ min_free_gb = 0.1
 port = {node.dicom}
 release_quiet_s = 0.3
 [models]
-folder = "study/truth"
+{TRUTH}
 [queue]
 poll_s = 0.2
 delivery_attempts = 1
