@@ -22,6 +22,7 @@ from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.opinions import NAMES, PAGES, kept_names
 from spineps_pacs.settings import Live
+from spineps_pacs.storage.beside import write_folder
 from spineps_pacs.storage.overview import Asked, Overview
 from spineps_pacs.storage.records import SqlRecords
 from spineps_pacs.watching import Gpus, Peers
@@ -64,15 +65,8 @@ def _keep(folder: Path, job: Job, report: Report) -> None:
 
 
 def write_page(folder: Path, job_id: str, names: Mapping[str, bytes]) -> None:
-    """Beside, then renamed: a page never sees half of a result."""
-    root = folder / PAGES
-    beside, target = root / f".{job_id}", root / job_id
-    for old in (beside, target):
-        shutil.rmtree(old, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for name, content in names.items():
-        (beside / name).write_bytes(content)
-    beside.rename(target)
+    """A page never sees half of a result."""
+    write_folder(folder / PAGES / job_id, names)
 
 
 def forget_pages(folder: Path, records: SqlRecords) -> list[str]:

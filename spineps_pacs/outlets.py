@@ -99,7 +99,8 @@ def named_pacs(current: Settings, name: str) -> settings.Pacs:
 
 def rule(d: settings.Destination) -> Rule:
     """What a destination takes."""
-    also: dict[str, tuple[str, ...]] = {"rtstruct": ("contours",), "structures": ("structures-labelmap",)}
-    also["levels"] = ("vertebrae", "discs", "levels-labelmap")
+    also: dict[str, tuple[str, ...]] = {"rtstruct": ("contours",), "levels": ("vertebrae", "discs")}
+    if d.labelmap:
+        also = {**also, "structures": ("structures-labelmap",), "levels": (*also["levels"], "levels-labelmap")}
     kinds = tuple(kind for wanted in d.results for kind in (wanted, *also.get(wanted, ())))
     return Rule(d.name, kinds, d.sources, d.stations, d.descriptions)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spineps_pacs import opinions, settings
 from spineps_pacs.domain.errors import ModelError
-from spineps_pacs.domain.job import Verdict
+from spineps_pacs.domain.job import Job, Verdict
 from spineps_pacs.domain.ports import Datasets, Engines, Phases, Produce, Records, Result
 from spineps_pacs.domain.series import Series
 from spineps_pacs.intake.limits import from_table
@@ -23,6 +23,7 @@ from spineps_pacs.shadowing import Shadow
 from spineps_pacs.storage.records import SqlRecords
 
 if TYPE_CHECKING:
+    from spineps_pacs.domain.report import Report
     from spineps_pacs.engines.options import EngineOptions
 
 
@@ -30,7 +31,8 @@ def recipe(current: Settings) -> str:
     """The digest of what decides a result besides the images: models and settings."""
     parts: dict[str, Any] = {
         "models": current.models.model_dump(mode="json", exclude={"folder", "device", "threads", "max_memory_gb"}),
-        "results": current.results.model_dump(mode="json"),
+        "results": current.results.model_dump(mode="json", exclude={"side_outputs"}),
+        "labelmap": _label_maps(current),
         "fill": current.selection.fill_missing_slice,
         "files": [],
     }
@@ -146,6 +148,8 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets, loaded: Loaded, s
         verify_all(results, report, series)
         tell(records, job.id, results)
         keep_pages(current.node.data_folder, job, report)
+        if current.results.side_outputs:
+            keep_side_outputs(current.node.data_folder / "side", job, report)
         shadow.keep(job, report)
         give_back()
         return list(results)
@@ -226,6 +230,23 @@ def first_seen(records: SqlRecords, series: Series) -> datetime:
     return datetime.fromtimestamp(min((job.created for job in same), default=0.0), UTC)
 
 
+def _label_maps(current: Settings) -> bool:
+    """True when a destination wants label maps as well."""
+    return any(d.labelmap for d in current.destination)
+
+
+def keep_side_outputs(folder: Path, job: Job, report: Report) -> None:
+    """The report as JSON, CSV and NIfTI for research, without identifiers; no fault in it holds a result up."""
+    from spineps_pacs.app import trouble
+    from spineps_pacs.encode.side import side_outputs
+    from spineps_pacs.storage.beside import write_folder
+
+    try:
+        write_folder(folder / job.id, side_outputs(report))
+    except OSError as error:
+        trouble("side outputs", error)
+
+
 def encode_options(current: Settings) -> Any:
     """What is written, by the settings."""
     from importlib.metadata import version
@@ -237,7 +258,8 @@ def encode_options(current: Settings) -> Any:
         version=version("spineps-pacs"),
         uid_root=wanted.uid_root,
         manufacturer=wanted.manufacturer,
-        labelmap=wanted.labelmap,
+        station_name=wanted.station_name,
+        labelmap=_label_maps(current),
         split_levels=wanted.split_levels,
         pictures=wanted.pictures,
         gsps=wanted.presentation_state,

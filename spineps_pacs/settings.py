@@ -208,7 +208,6 @@ class Results(_Section):
     presentation_state: bool = False
     rtstruct: bool = False
     split_levels: bool = False
-    labelmap: bool = False
     report_when_empty: bool = True
     side_outputs: bool = False
     manufacturer: str = "spineps-pacs"
@@ -235,6 +234,7 @@ class Destination(_Section):
     sources: tuple[str, ...] = ()
     stations: tuple[str, ...] = ()
     descriptions: tuple[str, ...] = ()
+    labelmap: bool = False
     confirm: Literal["commitment", "query", "none"] = "none"
     confirm_timeout_s: float = Field(300.0, gt=0)
 

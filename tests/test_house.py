@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+
+from spineps_pacs.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "spineps_pacs"
@@ -206,3 +210,18 @@ def test_every_first_line_of_a_test_says_what_must_hold() -> None:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
     ]
     assert silent == []
+
+
+def _names_of_settings(model: Any) -> Iterator[str]:
+    """Every key of the settings, with those of the tables in it."""
+    for name, field in model.model_fields.items():
+        yield name
+        for inner in get_args(field.annotation) or (field.annotation,):
+            if hasattr(inner, "model_fields"):
+                yield from _names_of_settings(inner)
+
+
+def test_every_setting_does_something() -> None:
+    """No key of the settings is read by nobody."""
+    read = "".join(path.read_text() for path in _files() if path.name != "settings.py")
+    assert [name for name in _names_of_settings(Settings) if not re.search(rf"\b{name}\b", read)] == []

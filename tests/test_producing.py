@@ -1,13 +1,18 @@
-"""The numeric parts as the settings want them: what an operator is told of the objects."""
+"""The numeric parts as the settings want them: what is written, and what an operator is told of it."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+from encode.cases import Wish, case
 from samples import SEG, content_of, slice_of
 from twins import DictRecords
 
 from spineps_pacs.domain.job import Job
 from spineps_pacs.domain.ports import Result
-from spineps_pacs.producing import tell
+from spineps_pacs.producing import encode_options, keep_side_outputs, recipe, tell
+from spineps_pacs.settings import Settings
 
 
 def seg_of(frames: int) -> Result:
@@ -26,3 +31,37 @@ def test_an_operator_is_told_of_a_seg_that_some_viewers_switch_off() -> None:
     assert told.kind == "note"
     assert "401" in told.text
     assert "split_levels" in told.text
+
+
+def settings_with(**sections: object) -> Settings:
+    """Settings as a file with these sections gives them."""
+    return Settings.model_validate(sections)
+
+
+def test_a_destination_that_wants_label_maps_changes_what_is_written() -> None:
+    """Label maps are written once one destination wants them, and a job made before has another name."""
+    plain, wanting = (
+        settings_with(destination=[{"name": "a", "kind": "folder", "folder": "x", "labelmap": wish}])
+        for wish in (False, True)
+    )
+    assert (encode_options(plain).labelmap, encode_options(wanting).labelmap) == (False, True)
+    assert recipe(plain) != recipe(wanting)
+
+
+def test_the_station_is_named_in_the_objects() -> None:
+    """`results.station_name` reaches the objects' equipment."""
+    assert encode_options(settings_with(results={"station_name": "NODE1"})).station_name == "NODE1"
+
+
+def test_side_outputs_hold_the_report_and_no_identifier(tmp_path: Path) -> None:
+    """Masks, numbers and rows of one job in a folder of their own."""
+    report, series = case(Wish())
+    job = Job("job", "1.2", "1.3", "print")
+    keep_side_outputs(tmp_path, job, report)
+    folder = tmp_path / job.id
+    assert {path.name for path in folder.iterdir()} == {
+        "report.json", "levels.csv", "structures.nii.gz", "instances.nii.gz"
+    }  # fmt: skip
+    assert json.loads((folder / "report.json").read_text())["levels"]["found"]
+    for identifier in (series.datasets[0].PatientID, str(series.datasets[0].PatientName), series.series_uid):
+        assert identifier.encode() not in (folder / "report.json").read_bytes() + (folder / "levels.csv").read_bytes()

@@ -196,19 +196,13 @@ def _newest(source: Source) -> datetime:
 def results(report: Report, source: Source, created: datetime) -> Files:
     """All files by name."""
     from spineps_pacs.encode.picture import preview
-    from spineps_pacs.encode.side import instances_nifti, level_rows, structures_nifti
+    from spineps_pacs.encode.side import side_outputs
 
-    files = {
-        "report.json": json_module.dumps(told(report), indent=1).encode(),
-        "levels.csv": level_rows(report).encode(),
-        "preview.png": preview(report),
-    }
+    files = side_outputs(report) | {"preview.png": preview(report)}
     if source.affine is not None:
         files["structures.nii.gz"] = _as_nifti(report.structures.labels.astype(np.uint8), source.affine)
         files["instances.nii.gz"] = _as_nifti(report.instances.labels.astype(np.uint16), source.affine)
         return files
-    files["structures.nii.gz"] = structures_nifti(report)
-    files["instances.nii.gz"] = instances_nifti(report)
     if isinstance(source.image, Series):
         files |= _objects(report, source.image, created)
     return files

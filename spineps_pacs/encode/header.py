@@ -134,6 +134,8 @@ def set_equipment(options: Options, dataset: Dataset) -> None:
     """We made it, not the scanner."""
     dataset.Manufacturer, dataset.ManufacturerModelName = options.manufacturer, options.model_name
     dataset.DeviceSerialNumber, dataset.SoftwareVersions = options.serial, options.version
+    if options.station_name:
+        dataset.StationName = options.station_name
 
 
 def set_scheme(options: Options, dataset: Dataset) -> None:

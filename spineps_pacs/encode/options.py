@@ -37,7 +37,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What is written and how we are named in it; `version` is ours, `serial` that of this node.
+    """What is written and how we are named in it; `version` is ours, `serial` and `station_name` those of this node.
 
     `labelmap` adds a label-map variant of each SEG (compressed with RLE), `split_levels` writes vertebrae and discs as
     two SEGs, `older_category` uses the category code that older colour tables know. Series number: that of the source
@@ -49,6 +49,7 @@ class Options:
     manufacturer: str = "spineps-pacs"
     model_name: str = "SPINEPS"
     serial: str = "1"
+    station_name: str = ""
     labelmap: bool = False
     split_levels: bool = False
     pictures: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -56,6 +57,16 @@ def report_json(report: Report) -> dict[str, Any]:
         "folds": [asdict(fold) for fold in report.folds],
         "notes": list(report.volume.notes),
         "timings_s": [{"phase": phase, "seconds": round(seconds, 3)} for phase, seconds in report.timings_s],
+    }
+
+
+def side_outputs(report: Report) -> dict[str, bytes]:
+    """All of them by file name."""
+    return {
+        "report.json": json.dumps(report_json(report), indent=1).encode(),
+        "levels.csv": level_rows(report).encode(),
+        "structures.nii.gz": structures_nifti(report),
+        "instances.nii.gz": instances_nifti(report),
     }
 
 

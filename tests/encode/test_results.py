@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import replace
 
+import pydicom
 import pytest
 
 from encode.cases import MODEL, OPTIONS, Wish, case, identity
@@ -99,3 +101,12 @@ def test_images_that_are_not_there_are_a_reason_to_stop() -> None:
         ds.SOPInstanceUID = "1.2.3.4.5"
     with pytest.raises(Unusable, match="none of the 7 slices"):
         encode(report, stranger, identity(report, series), OPTIONS)
+
+
+def test_our_station_is_named_where_the_site_gives_a_name() -> None:
+    """StationName is ours, never the scanner's; without a setting it is not there."""
+    report, series = case(Wish())
+    named = replace(OPTIONS, station_name="NODE1")
+    for options, name in ((OPTIONS, None), (named, "NODE1")):
+        for result in encode(report, series, identity(report, series), options):
+            assert pydicom.dcmread(io.BytesIO(result.content)).get("StationName") == name
