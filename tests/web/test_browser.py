@@ -13,7 +13,12 @@ import pytest
 import requests
 from PIL import Image
 
+from spineps_pacs.domain.job import State
+from spineps_pacs.intake.serving import Serving
+from spineps_pacs.web.pages import Desk
+from spineps_pacs.web.site import site
 from web.axe import violations
+from web.board_twin import TwinBoard, job
 from web.live_node import LiveNode, archive, eventually, live_node, send
 
 FLAGS = (
@@ -21,6 +26,9 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
 WAIT_MS = 240_000
+COUNT_HELD = """() => { window.held = 0;
+  document.addEventListener("htmx:beforeRequest", (event) => { window.held += event.defaultPrevented; }); }"""
+"""Counts how often the page would have renewed itself."""
 
 
 class Watched:
@@ -47,13 +55,13 @@ class Watched:
 
 
 @contextmanager
-def browser(node: LiveNode, shots: Path) -> Iterator[Watched]:
+def browser(address: str, shots: Path) -> Iterator[Watched]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
         context = chromium.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
-        yield Watched(context.new_page(), node.address, shots)
+        yield Watched(context.new_page(), address, shots)
         chromium.close()
 
 
@@ -61,7 +69,7 @@ def browser(node: LiveNode, shots: Path) -> Iterator[Watched]:
 @pytest.mark.timeout(1200)
 def test_a_person_sees_it_all(tmp_path: Path, shots: Path) -> None:
     """States appear by themselves, the verdict is readable, a dead letter is retried and arrives, nothing is amiss."""
-    with live_node(tmp_path) as node, browser(node, shots) as watched:
+    with live_node(tmp_path) as node, browser(node.address, shots) as watched:
         page = watched.page
         page.goto(f"{node.address}/")
         page.evaluate("window.neverReloaded = true")
@@ -139,3 +147,38 @@ def _dead_letter_is_retried(watched: Watched, node: LiveNode) -> None:
         page.wait_for_selector("#said >> text=Retried: 1 series")
         page.wait_for_selector("text=No series has failed")
         eventually(lambda: {d.Modality for d in received} >= {"SEG", "SR"})
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[TwinBoard, str]]:
+    """A board in memory with several models, and where its pages are."""
+    board = TwinBoard(several=True)
+    serving = Serving(site(Desk(board)), "127.0.0.1", 0)
+    yield board, f"http://127.0.0.1:{serving.start()}"
+    serving.stop()
+
+
+@pytest.mark.real("chromium")
+def test_a_person_chooses_models_in_peace(served: tuple[TwinBoard, str], tmp_path: Path) -> None:
+    """By keyboard alone; the page holds still meanwhile, and renews itself again once the button was pressed."""
+    board, address = served
+    with browser(address, tmp_path) as watched:
+        page = watched.page
+        page.goto(f"{address}/trouble")
+        before = page.locator(".group").count()
+        page.locator("#ticked-job-5").focus()
+        page.keyboard.press("Space")
+        board.kept.append(job("job-8", State.FAILED, reason="another trouble"))
+        page.evaluate(COUNT_HELD)
+        page.wait_for_function("window.held >= 2")
+        assert page.locator(".group").count() == before
+        assert not page.locator("#ticked-job-5").is_checked()
+        page.locator("#semantic-1").select_option("second")
+        page.locator("#rerun-1").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#said >> text=Started anew: 1 series")
+        assert board.done == [("rerun with second", "job-6")]
+        page.wait_for_selector("text=another trouble")
+        assert violations(page) == []
+        assert watched.errors == []
+        assert watched.foreign == []
