@@ -1,18 +1,22 @@
-# The node as an image. CPU:  docker build --build-arg TORCH_INDEX=<address of PyTorch's CPU wheels> -t spineps-pacs .
-# CUDA: docker build -t spineps-pacs:cuda .   (torch from the usual index brings its CUDA libraries with it)
+# The node as an image: receiver, workers, operator's page.
+# CPU:   docker build --build-arg TORCH_INDEX=<address of PyTorch's CPU wheels> -t spineps-pacs .
+# CUDA:  docker build -t spineps-pacs:cuda .   (torch from the usual index brings its CUDA libraries with it)
+# Weights are mounted at /models, data lives in /data. docs/deploy.md has the rest.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ARG TORCH_INDEX=""
-WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
-COPY spineps_pacs spineps_pacs
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+WORKDIR /src
+COPY constraints.txt ./
+# torch in a layer of its own: it is by far the largest, and changes least
 RUN python -m venv /opt/spineps-pacs \
- && /opt/spineps-pacs/bin/pip install --no-cache-dir -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch \
- && /opt/spineps-pacs/bin/pip install --no-cache-dir -c constraints.txt '.[engines,small-fov]'
+ && /opt/spineps-pacs/bin/pip install --no-cache-dir -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY spineps_pacs spineps_pacs
+RUN /opt/spineps-pacs/bin/pip install --no-cache-dir -c constraints.txt '.[engines,small-fov]'
 
-FROM ${PYTHON_IMAGE}
+FROM ${PYTHON_IMAGE} AS node
 LABEL org.opencontainers.image.title="spineps-pacs" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.description="A DICOM node that segments, labels and measures the spine in MR with SPINEPS"

@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test tools demo viewer test quick test-long crash test-orthanc-matrix check docs parity bench model-eval pins wheel clean
+.PHONY: help venv venv-test tools demo viewer test quick test-long crash test-orthanc-matrix images check docs parity bench model-eval pins wheel clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -52,6 +52,16 @@ test-long: venv-test tools ## the full form of every campaign: fuzz, crash matri
 
 crash: venv-test tools ## the full crash matrix
 	@$(BIN)/python -m pytest -m "long or not long" tests/walk/test_crash.py
+
+test-orthanc-matrix: venv-test tools ## the plugin in the Orthancs of Debian trixie and sid, each in a root of its own
+	@for suite in trixie sid; do \
+	  scripts/orthanc-root $$suite && $(BIN)/python -m pytest tests/orthanc --orthanc-root build/orthanc-$$suite || exit 1; \
+	done
+
+images: venv-test ## execute what the Dockerfiles say, without Docker, and wait for each health check (root; docs/deploy.md)
+	@scripts/dockerfile-steps Dockerfile --target node --serve
+	@scripts/dockerfile-steps Dockerfile.orthanc --target orthanc --serve
+	@scripts/dockerfile-steps Dockerfile.orthanc --target ohif --serve --add-host orthanc
 
 check: venv-test ## lint, types, pins, docs
 	@scripts/check

@@ -1,0 +1,1 @@
+"""Dockerfiles read, and executed without Docker."""

@@ -1,0 +1,1 @@
+"""What a site runs: images, and how they are joined."""
