@@ -55,10 +55,10 @@ crash: venv-test tools ## the full crash matrix
 
 test-orthanc-matrix: venv-test tools ## the plugin in the Orthancs of Debian trixie and sid, each in a root of its own
 	@for suite in trixie sid; do \
-	  scripts/orthanc-root $$suite && $(BIN)/python -m pytest tests/orthanc --orthanc-root build/orthanc-$$suite || exit 1; \
+	  scripts/orthanc-root $$suite && $(BIN)/python -m pytest tests/orthanc -m "not long" --orthanc-root build/orthanc-$$suite || exit 1; \
 	done
 
-images: venv-test ## execute what the Dockerfiles say, without Docker, and wait for each health check (root; docs/deploy.md)
+images: ## execute what the Dockerfiles say, without Docker, and wait for each health check (root; docs/deploy.md)
 	@scripts/dockerfile-steps Dockerfile --target node --serve
 	@scripts/dockerfile-steps Dockerfile.orthanc --target orthanc --serve
 	@scripts/dockerfile-steps Dockerfile.orthanc --target ohif --serve --add-host orthanc
