@@ -170,7 +170,7 @@ def test_a_person_chooses_models_in_peace(served: tuple[TwinBoard, str], tmp_pat
         page.keyboard.press("Space")
         board.kept.append(job("job-8", State.FAILED, reason="another trouble"))
         page.evaluate(COUNT_HELD)
-        page.wait_for_function("window.held >= 2")
+        page.wait_for_function("() => window.held >= 2")
         assert page.locator(".group").count() == before
         assert not page.locator("#ticked-job-5").is_checked()
         page.locator("#semantic-1").select_option("second")
