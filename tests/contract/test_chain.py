@@ -121,6 +121,18 @@ def test_the_urgent_overtake(bench: Bench) -> None:
     assert bench.done(21)[0] == Work(ANALYSE, "stat", 0).id
 
 
+def test_an_urgent_one_overtakes_five_hundred(engine: Bench) -> None:
+    """While one runs and five hundred wait, the urgent one that comes last is the next to run."""
+    chain = engine.chain
+    assert isinstance(chain, DbosChain)
+    for number in range(501):
+        chain.put(Work(ANALYSE, f"j{number:03d}", 0))
+    engine.start()
+    assert eventually(lambda: bool(chain.pending()))
+    urgent = chain.put(Work(ANALYSE, "stat", 0, priority=1))
+    assert engine.done(2)[1] == urgent
+
+
 def test_a_cancelled_job_is_not_run(bench: Bench) -> None:
     """What waits is taken off the queue, and the record says cancelled."""
     bench.chain.enqueue(bench.add())

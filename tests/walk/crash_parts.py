@@ -13,6 +13,7 @@ from samples import stand_in
 
 from spineps_pacs.delivery.dimse import DimseDestination
 from spineps_pacs.delivery.peer import Peer
+from spineps_pacs.domain.errors import Cancelled
 from spineps_pacs.intake.reception import Patience
 from walk.node import Back, Front, Ground
 
@@ -94,6 +95,7 @@ def work(plan: Plan) -> None:
     half = Back(ground, {"pacs": DimseDestination("pacs", peer)}, _held(plan), plan.executor)
     _told().wait()
     fuse.tell()
+    half.put_down()
     half.close()
     os._exit(0)
 
@@ -116,10 +118,16 @@ def _held(plan: Plan) -> Any:
 
     def produce(series: Any, watch: Any) -> Any:
         if plan.holds:
-            (plan.data / f"begun-{plan.executor.replace(':', '-')}").touch()
+            mark = plan.executor.replace(":", "-")
+            (plan.data / f"begun-{mark}").touch()
             pause = threading.Event()
-            while (plan.data / plan.holds).exists():
-                pause.wait(0.02)
+            try:
+                while (plan.data / plan.holds).exists():
+                    watch("hold", 0, 1)
+                    pause.wait(0.02)
+            except Cancelled:
+                (plan.data / f"stopped-{mark}").touch()
+                raise
         return stand_in(series, watch)
 
     return produce

@@ -142,14 +142,14 @@ class Back:
             destinations={name: ground.wrap("destination", part) for name, part in destinations.items()},
         )
         self.faults: list[BaseException] = []
-        works = Stages(parts, patience, self._log)
+        self._works = Stages(parts, patience, self._log)
         store = ground.store(*destinations)
         store.prepare()
         self.executor = Executor(executor, ground.data / "locks")
         self.chain = DbosChain(store, records)
         leases = Leases(self.database)
         reaper = Reaper(leases, self.chain, records, ground.lease_s)
-        self.engine = Engine(store, self.executor.name, ground.wrap("stages", works).run)
+        self.engine = Engine(store, self.executor.name, ground.wrap("stages", self._works).run)
         self.engine.start()
         self.loops = [
             Loop("lease", ground.lease_s / 8, lambda: leases.beat(executor), self._fault),
@@ -165,6 +165,10 @@ class Back:
 
     def _fault(self, name: str, error: BaseException) -> None:
         self.faults.append(error)
+
+    def put_down(self) -> None:
+        """What is analysed begins anew elsewhere."""
+        self._works.put_down()
 
     def close(self, grace_s: int = 0) -> None:
         """Stops working."""
