@@ -43,11 +43,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Vote:
-    """What else speaks about names: instance and level each, one source, trusted 0..1 as a whole."""
+    """What else speaks about names: instance and level each, one source, trusted 0..1 as a whole.
+
+    `usual` is a vote that takes the usual number of vertebrae for granted; an anomaly that both see answers it.
+    """
 
     source: str
     names: tuple[tuple[int, int], ...]
     trust: float
+    usual: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def anchor_votes(ordered: Sequence[int], *, sacrum: bool, axis: bool, last_rib: 
     """
     found = []
     if ordered and sacrum:
-        found.append(Vote("the sacrum in view", ((ordered[-1], LEVEL_IDS["L5"]),), 0.9))
+        found.append(Vote("the sacrum in view", ((ordered[-1], LEVEL_IDS["L5"]),), 0.9, usual=True))
     if ordered and axis:
         found.append(Vote("the dens in view", ((ordered[0], LEVEL_IDS["C2"]),), 0.97))
     if last_rib is not None:
@@ -279,7 +283,7 @@ def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
     When only one could name, any vote for it will do. When all names of the other are shifted, it must be one that
     speaks against those.
     """
-    against = any(not fits(v, said.shown) for v in said.votes)
+    against = any(not fits(v, said.shown) and not (v.usual and _explained(v, said)) for v in said.votes)
     if min(said.belief.values()) < wanted.least_confidence or (against and wanted.anchors == "flag"):
         return False
     if said.found.verdict is Verdict.ONE_ONLY:
@@ -287,6 +291,13 @@ def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
     if said.found.verdict is Verdict.SHIFTED:
         return not against and any(not fits(v, said.others) for v in said.votes)
     return said.found.verdict is Verdict.AGREE and 2 * sum(p.both for p in seen) >= len(seen)
+
+
+def _explained(vote: Vote, said: Said) -> bool:
+    """Both labellers agree on L6, or on L4 where L5 would be: the one vertebra that the sacrum is wrong about."""
+    return said.found.verdict is Verdict.AGREE and all(
+        said.shown.get(i) in {LEVEL_IDS["L4"], L6} and said.others.get(i) == said.shown.get(i) for i, _ in vote.names
+    )
 
 
 def _reason(said: Said, who: str) -> str:

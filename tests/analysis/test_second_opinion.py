@@ -150,9 +150,9 @@ def test_names_that_do_not_run_downwards_are_not_shown() -> None:
 
 
 def test_an_anchor_against_both_flags_or_weighs() -> None:
-    """The sacrum under L4 speaks against names that both gave: flagged, or by setting only weighed."""
-    pairs = _pairs("L2 L3 L4", "L2 L3 L4")
-    votes = anchor_votes(_ids("L2 L3 L4"), sacrum=True, axis=False)  # type: ignore[arg-type]
+    """The sacrum under L3 speaks against names that both gave: flagged, or by setting only weighed."""
+    pairs = _pairs("L1 L2 L3", "L1 L2 L3")
+    votes = anchor_votes(_ids("L1 L2 L3"), sacrum=True, axis=False)  # type: ignore[arg-type]
     assert "the sacrum in view speaks against them" in opinion(pairs, votes).flags[0].sentence
     assert not opinion(pairs, votes, OpinionSettings(anchors="weigh")).flags
 
@@ -228,3 +228,12 @@ def test_from_masks_to_an_opinion() -> None:
 def test_renumbering_moves_all_at_once() -> None:
     """Ids that move onto each other's places do not run into each other."""
     assert list(renumbered(np.array([20, 21, 120, 221]), ((20, 21), (21, 22)))) == [21, 22, 121, 222]
+
+
+def test_an_anomaly_that_both_see_answers_the_sacrum() -> None:
+    """The sacrum counts on L5; where both name L6 above it, or L4, the report tells the anomaly and no dispute."""
+    for row in ("L4 L5 L6", "L2 L3 L4"):
+        votes = anchor_votes(_ids(row), sacrum=True, axis=False)  # type: ignore[arg-type]
+        assert opinion(_pairs(row, row), votes).flags == ()
+    pairs = _pairs("L4 L5 L6", "L3 L4 L5")
+    assert opinion(pairs, anchor_votes(_ids("L4 L5 L6"), sacrum=True, axis=False)).flags  # type: ignore[arg-type]
