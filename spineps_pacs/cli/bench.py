@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO, cast
 
@@ -40,6 +40,9 @@ class Plan:
 
 
 QUICK = Plan(1, 1, 1, 2, 1)
+
+
+Ask = Callable[..., Answer]
 
 
 def bench(
@@ -86,48 +89,106 @@ def bench(
         raise Unusable(f"there is no part {unknown[0]} to measure; there are {', '.join((*BESIDE, *ALONE))}")
     if not SCRIPTS.is_dir():
         raise Unusable(f"the benchmark needs the project's sources; {SCRIPTS} is not there")
-    table, _ = read(out)
-    for rows in _measured(wanted, plan, (threads, mode, precision), upstream):
-        table = merged(table, rows)
-        write(out, table, _facts(threads, mode, precision))
-    print(markdown(table))
+    beside = any(name in BESIDE for name in wanted)
+    theirs = _run([str(ROOT / "scripts" / "upstream-env")]).strip() if beside and upstream else None
+    case = _case() if beside else CASE
+    made = Bench(SCRIPTS, case, plan, (threads, mode, precision), sys.executable, theirs)
+    for rows in made.measured(wanted):
+        write(out, merged(read(out)[0], rows), _facts(threads, mode, precision))
+    print(markdown(read(out)[0]))
     return 0
 
 
-def _measured(wanted: Sequence[str], plan: Plan, how: tuple[int, str, str], upstream: bool) -> Iterator[list[Row]]:
-    beside = [name for name in BESIDE if name in wanted]
-    if beside:
-        _case()
-        with ExitStack() as both:
-            ours = both.enter_context(_side(sys.executable, "ours.py", how))
-            theirs = both.enter_context(_side(_upstream(), "upstream.py", how[:1])) if upstream else None
-            for name in beside:
-                _tell(name)
-                yield list(_part(name, plan, ours, theirs))
-    for name in (n for n in wanted if n not in BESIDE):
-        _tell(name)
-        yield _alone(name)
+@dataclass(frozen=True)
+class Bench:
+    """Where the benchmark's scripts are, where its case lies, how much is measured, and which Python runs each side."""
 
+    scripts: Path
+    case: Path
+    plan: Plan
+    how: tuple[int, str, str]
+    ours: str
+    theirs: str | None
 
-Ask = Callable[..., Answer]
+    def measured(self, wanted: Sequence[str]) -> Iterator[list[Row]]:
+        """The rows of each part as soon as it is measured."""
+        beside = [name for name in BESIDE if name in wanted]
+        if beside:
+            with ExitStack() as both:
+                ours = both.enter_context(self._side(self.ours, "ours.py", self.how))
+                theirs = (
+                    both.enter_context(self._side(self.theirs, "upstream.py", self.how[:1])) if self.theirs else None
+                )
+                for name in beside:
+                    _tell(name)
+                    yield list(self._part(name, ours, theirs))
+        for name in (n for n in wanted if n not in BESIDE):
+            _tell(name)
+            found = json.loads(_run([self.ours, str(self.scripts / f"{name}.py")]))
+            yield [Row(**one) for one in found]
 
+    def _part(self, name: str, ours: Ask, theirs: Ask | None) -> Iterator[Row]:
+        """The rows of one part; the sides take turns."""
+        times, order = (self.plan.repeats if name == "around" else 1), _order(name, self.plan)
+        mine, other = [], []
+        for _ in range(times):
+            mine.append(ours(name, **order))
+            other += [theirs(name, **order)] if theirs else []
+        if name == "around":
+            yield from (replace(r, note=f"median of {times}") for r in around(mine, other))
+            return
+        if name == "load":
+            yield replace(row("load", mine, other, ("load",)), note="process start until models are loaded")
+            return
+        network, whole = self._wholes()[name]
+        count = order["count"]
+        note = f"{count} of {whole} {name} measured, reckoned for all"
+        yield replace(row(network, mine, other, (network,), whole / count), note=note)
 
-def _part(name: str, plan: Plan, ours: Ask, theirs: Ask | None) -> Iterator[Row]:
-    """The rows of one part; the sides take turns."""
-    times, order = (plan.repeats if name == "around" else 1), _order(name, plan)
-    mine, other = [], []
-    for _ in range(times):
-        mine.append(ours(name, **order))
-        other += [theirs(name, **order)] if theirs else []
-    if name == "around":
-        yield from (_noted(r, f"median of {times}") for r in around(mine, other))
-        return
-    if name == "load":
-        yield _noted(row("load", mine, other, ("load",)), "process start until models are loaded")
-        return
-    network, whole = _wholes()[name]
-    count = order["count"]
-    yield _noted(row(network, mine, other, (network,), whole / count), f"{count} {name} measured, {whole} reckoned")
+    def _wholes(self) -> dict[str, tuple[str, int]]:
+        """Which network a part measures, and how many passes a whole run has (one fold, no mirroring)."""
+        import numpy as np
+
+        with np.load(self.case / "case.npz") as case:
+            tiles = int(np.prod([len(case[f"starts{axis}"]) for axis in range(3)]))
+            vertebrae = len(case["answers"])
+        return {
+            "tiles": ("semantic_network", tiles),
+            "cutouts": ("instance_network", vertebrae),
+            "patches": ("labelling_network", vertebrae),
+        }
+
+    @contextmanager
+    def _side(self, python: str, script: str, how: Sequence[object]) -> Iterator[Ask]:
+        """One side in a process of its own; gives a function that asks it to do something."""
+        command = [python, str(self.scripts / script), str(self.case), *map(str, how)]
+        threads = {name: str(how[0]) for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")}
+        log = self.case.parent / f"{Path(script).stem}.log"
+        with (
+            log.open("w", encoding="utf-8") as errors,
+            subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=os.environ | threads,
+            ) as process,
+        ):
+            given, answers = cast("TextIO", process.stdin), cast("TextIO", process.stdout)
+
+            def ask(do: str, **order: Any) -> Answer:
+                given.write(json.dumps({"do": do, **order}) + "\n")
+                given.flush()
+                line = answers.readline()
+                if not line:
+                    raise Unusable(f"{script} ended while it measured {do}; its last words are in {log}")
+                return Answer.parsed(line)
+
+            try:
+                yield ask
+            finally:
+                given.close()
 
 
 def _order(name: str, plan: Plan) -> dict[str, int]:
@@ -141,76 +202,19 @@ def _order(name: str, plan: Plan) -> dict[str, int]:
     return {}
 
 
-def _noted(of: Row, note: str) -> Row:
-    from dataclasses import replace
-
-    return replace(of, note=note)
-
-
-def _wholes() -> dict[str, tuple[str, int]]:
-    """Which network a part measures, and how many passes a whole run has (one fold, no mirroring)."""
-    import numpy as np
-
-    with np.load(CASE / "case.npz") as case:
-        tiles = int(np.prod([len(case[f"starts{axis}"]) for axis in range(3)]))
-        vertebrae = len(case["answers"])
-    return {
-        "tiles": ("semantic_network", tiles),
-        "cutouts": ("instance_network", vertebrae),
-        "patches": ("labelling_network", vertebrae),
-    }
-
-
-@contextmanager
-def _side(python: str, script: str, how: Sequence[object]) -> Iterator[Ask]:
-    """One side in a process of its own; gives a function that asks it to do something."""
-    command = [python, str(SCRIPTS / script), str(CASE), *map(str, how)]
-    threads = {name: str(how[0]) for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")}
-    log = CASE.parent / f"{Path(script).stem}.log"
-    with (
-        log.open("w", encoding="utf-8") as errors,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | threads
-        ) as process,
-    ):
-        given, answers = cast("TextIO", process.stdin), cast("TextIO", process.stdout)
-
-        def ask(do: str, **order: Any) -> Answer:
-            given.write(json.dumps({"do": do, **order}) + "\n")
-            given.flush()
-            line = answers.readline()
-            if not line:
-                raise Unusable(f"{script} ended while it measured {do}; its last words are in {log}")
-            return Answer.parsed(line)
-
-        try:
-            yield ask
-        finally:
-            given.close()
-
-
-def _case() -> None:
-    """Makes the phantom and the networks, once."""
+def _case() -> Path:
+    """The folder of the phantom and the networks, made where it is missing."""
     if not (CASE / "case.npz").is_file():
         _tell("the phantom and the networks (once)")
         _run([sys.executable, str(SCRIPTS / "case.py"), str(CASE)])
-
-
-def _upstream() -> str:
-    """The interpreter of upstream's environment, which is installed where it is missing."""
-    return _run([str(ROOT / "scripts" / "upstream-env")]).strip()
-
-
-def _alone(name: str) -> list[Row]:
-    """A part that is a script of its own and prints its rows as JSON."""
-    return [Row(**found) for found in json.loads(_run([sys.executable, str(SCRIPTS / f"{name}.py")]))]
+    return CASE
 
 
 def _run(command: list[str]) -> str:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment, check=False)
     if done.returncode:
-        raise Unusable(f"{Path(command[-1]).name} ended with {done.returncode}")
+        raise Unusable(f"{' '.join(Path(part).name for part in command)} ended with {done.returncode}")
     return done.stdout
 
 
