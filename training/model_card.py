@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from training.examination import Outcome
-from training.holdout import VARIANTS
+from training.holdout import SIZE, VARIANTS
 
 GOALS: dict[str, float] = {
     "vertebra corpus": 0.93,
@@ -94,6 +94,7 @@ def _overall(outcomes: Sequence[Outcome]) -> str:
     lines.append(f"| exact vertebra count | {count} | | {COUNT_GOAL:.2f} | {met} | {_gate(exact, COUNT_GATE)} |")
     found = [o for o in done if not math.isnan(o.rq)]
     more = [
+        f"{len(outcomes)} of the {SIZE} volumes of the hold-out were run.",
         f"Counts are exact in {sum(o.strict for o in outcomes)} of {len(outcomes)} when slivers must not be counted.",
         f"Left and right changed places in {sum(o.swapped for o in done)} of {len(done)}.",
         f"{len(done)} of {len(outcomes)} ended in a result, the others in a sentence (below).",
