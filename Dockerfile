@@ -20,7 +20,7 @@ FROM ${PYTHON_IMAGE} AS node
 LABEL org.opencontainers.image.title="spineps-pacs" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.description="A DICOM node that segments, labels and measures the spine in MR with SPINEPS"
-RUN useradd --system --create-home --uid 10001 spineps \
+RUN useradd --create-home --uid 10001 spineps \
  && install -d -o spineps -g spineps /data /models /etc/spineps-pacs
 COPY --from=build /opt/spineps-pacs /opt/spineps-pacs
 COPY config/container.toml /etc/spineps-pacs/spineps-pacs.toml
