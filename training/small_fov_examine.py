@@ -1,0 +1,163 @@
+"""Measures the second labeller's networks on fresh phantom spines, by vertebrae in view; one JSON line a scan.
+
+    python -m training.small_fov_examine --networks spineps_pacs/engines/defaults/small-fov --out scans.jsonl --count 40
+    python -m training.small_fov_examine --out scans.jsonl --count 0       # only the table of what is there
+
+Seeds are neither those of its training nor of the first labeller's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spineps_pacs.analysis.geometry import crop
+from spineps_pacs.analysis.opinion_pairs import by_overlap
+from spineps_pacs.analysis.small_fov import instance_ids, label, levels
+from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_ID, DISC_OFFSET, ENDPLATE_ID, ENDPLATE_OFFSET, SACRUM_ID
+from spineps_pacs.domain.errors import Unusable
+from spineps_pacs.domain.masks import InstanceMask, LevelChoice, LevelMethod, Levels
+from spineps_pacs.domain.ports import SmallFovEngine
+from spineps_pacs.domain.volume import Geometry, Volume
+from spineps_pacs.evaluation.naming import NamedCase, named_case
+from spineps_pacs.evaluation.naming_table import label_text
+from spineps_pacs.phantom.anatomy import draw_spine
+from spineps_pacs.phantom.contrast import random_contrast
+from spineps_pacs.phantom.image import scan
+from spineps_pacs.phantom.spine import Spine
+from spineps_pacs.phantom.voxels import Labels, voxelise
+from spineps_pacs.phantom.wishes import random_wishes
+from training.small_fov_pool import first_sacral, grid
+
+SEED = 7_000_000
+VISIBLE = (5, 8, 10, 15, 99)
+SLICES = 7
+"""Around the middle; the phantom's bodies are seen in most of them."""
+LEAST_SEEN = 0.6
+"""Part of an object that a field of view must hold for it to be asked for."""
+Ids = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One field of view of a rendered spine: the image, what is true in it, and what is cut off and not asked for."""
+
+    image: Volume
+    truth: Ids
+    cut: NDArray[np.bool_]
+
+
+def truth(labels: Labels, spine: Spine) -> Ids:
+    """Bodies with endplates, the first piece of the sacrum as 26, discs."""
+    found = np.where(labels.structures == CORPUS_ID, labels.instances, 0)
+    plates = labels.structures == ENDPLATE_ID
+    found[plates] = labels.instances[plates] - ENDPLATE_OFFSET
+    discs = labels.structures == DISC_ID
+    found[discs] = labels.instances[discs]
+    found[first_sacral(labels, spine)] = SACRUM_ID
+    return np.asarray(found, dtype=np.uint16)
+
+
+def scans(number: int) -> Iterator[tuple[int, Scan]]:
+    """All fields of view of one spine: so many vertebrae, and the scan."""
+    rng = np.random.default_rng([SEED, number])
+    spine = draw_spine(SEED + number, random_wishes(rng))
+    place = grid(spine, rng)
+    whole = crop(place, (_middle(place), slice(None), slice(None)))
+    labels = voxelise(spine, whole.after)
+    image = scan(spine, whole.after, random_contrast(rng), rng)
+    ids = truth(labels, spine)
+    order = [v.id for v in spine.vertebrae] + [SACRUM_ID]
+    for visible in VISIBLE:
+        count = min(visible, len(order))
+        start = int(rng.integers(len(order) - count + 1))
+        yield visible, _scan(image, ids, whole.after, order[start : start + count])
+
+
+def _middle(geometry: Geometry) -> slice:
+    start = max(0, (geometry.shape[0] - SLICES) // 2)
+    return slice(start, start + SLICES)
+
+
+def _scan(image: NDArray[np.float32], ids: Ids, geometry: Geometry, wanted: list[int]) -> Scan:
+    """The columns that the wanted vertebrae span, and all that lies beside them."""
+    columns = np.flatnonzero(np.isin(ids, wanted).any(axis=(0, 1)))
+    way = crop(geometry, (slice(None), slice(None), slice(max(int(columns[0]) - 3, 0), int(columns[-1]) + 4)))
+    part = way.there(ids)
+    sizes, seen = np.bincount(ids.ravel(), minlength=300), np.bincount(part.ravel(), minlength=300)
+    cut = (seen < LEAST_SEEN * sizes)[part] & (part > 0)
+    return Scan(Volume(way.there(image), way.after), np.asarray(np.where(cut, 0, part), dtype=np.uint16), cut)
+
+
+def examined(engine: SmallFovEngine, seen: Scan) -> dict[str, Any]:
+    """How the networks name one scan; what is cut off is asked of nobody."""
+    geometry = seen.image.geometry
+    own = np.zeros(geometry.shape, dtype=np.uint16)
+    told, margin, why = Levels(LevelMethod.COUNTED, ()), None, ""
+    try:
+        found = label(seen.image, engine)
+        own, told, margin = instance_ids(found), levels(found), found.fit.margin if found.fit else None
+    except Unusable as reason:
+        why = str(reason)
+    own = np.where(seen.cut, 0, own).astype(np.uint16)
+    case = named_case(InstanceMask(own, geometry), InstanceMask(seen.truth, geometry))
+    bones = [i for i in _ordered(seen.truth) if i < DISC_OFFSET]
+    true = Levels(LevelMethod.MODEL, tuple(LevelChoice(i, n, i) for n, i in enumerate(bones, 1) if i != SACRUM_ID))
+    pairs = by_overlap((seen.truth, true), (own, told))
+    return {
+        "true": [p.level for p in pairs if p.instance is not None],
+        "called": [p.other_level for p in pairs if p.instance is not None],
+        "margin": margin,
+        "failed": why,
+        "visible": case.visible,
+        "right": {str(i): bool(right) for i, right in case.right.items()},
+        "dice": case.dice,
+        "exact": case.exact,
+        "anomalies": [sorted(case.true), sorted(case.found)],
+    }
+
+
+def _ordered(ids: Ids) -> list[int]:
+    """Present ids from the top; columns run to Superior."""
+    places = np.argwhere(ids > 0)
+    values = ids[ids > 0]
+    return sorted((int(i) for i in np.unique(values)), key=lambda i: -float(places[values == i, 2].mean()))
+
+
+def as_case(line: dict[str, Any]) -> NamedCase:
+    """As the table takes it."""
+    true, found = (frozenset(names) for names in line["anomalies"])
+    right = {int(i): bool(hit) for i, hit in line["right"].items()}
+    return NamedCase(line["visible"], right, line["dice"], line["exact"], true, found)
+
+
+def main() -> None:
+    """Reads the command line, measures what is not there yet, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=40)
+    given = parser.parse_args()
+    if given.count:
+        from spineps_pacs.engines.small_fov import open_small_fov
+
+        engine = open_small_fov(given.networks, "cpu")
+        for number in range(given.first, given.first + given.count):
+            with given.out.open("a", encoding="utf-8") as file:
+                for visible, seen in scans(number):
+                    line = {"spine": number, "asked": visible, **examined(engine, seen)}
+                    file.write(json.dumps(line) + "\n")
+    lines = [json.loads(text) for text in given.out.read_text(encoding="utf-8").splitlines()]
+    print(label_text({f"{line['spine']}-{line['asked']}": as_case(line) for line in lines}))
+
+
+if __name__ == "__main__":
+    main()
