@@ -222,15 +222,27 @@ def _crowds(planes: Sequence[Plane]) -> list[list[Plane]]:
 
 
 def _telling(planes: Sequence[Plane], crowds: Sequence[Sequence[Plane]]) -> str:
-    """The first attribute that differs between images of one place and makes few enough parts."""
+    """The first attribute that differs between images of one place, makes few enough parts, and parts all alike.
+
+    Where none makes parts that all have the same places, the first that differs must do.
+    """
     most = max(len(crowd) for crowd in crowds)
     others = sorted({name for plane in planes for name in plane.marks if name not in MARKS})
+    uneven = ""
     for name in (*MARKS, *others):
         differs = any(len({plane.marks.get(name) for plane in crowd}) > 1 for crowd in crowds)
         parts = len({plane.marks.get(name) for plane in planes}) if differs else 0
         if parts > 1 and (name in _ALWAYS or parts <= most):
-            return name
-    return ""
+            if name in _ALWAYS or _everywhere(name, crowds):
+                return name
+            uneven = uneven or name
+    return uneven
+
+
+def _everywhere(name: str, crowds: Sequence[Sequence[Plane]]) -> bool:
+    """True when every place has the same values of a mark, each as often."""
+    first, *rest = (Counter(plane.marks.get(name) for plane in crowd) for crowd in crowds)
+    return all(values == first for values in rest)
 
 
 def _split(planes: Iterable[Plane], name: str) -> dict[Hashable, list[Plane]]:

@@ -128,6 +128,24 @@ def test_what_differs_splits_a_series(attribute: str, value: object, role: str) 
     assert any("as plausible" in note for note in chosen.notes) == ambiguous
 
 
+def test_the_attribute_that_makes_whole_volumes_splits_a_time_series() -> None:
+    """Trigger times of interleaved slices meet by chance in few values; the acquisition number tells the volumes."""
+    every = [
+        it
+        for time in range(4)
+        for it in made.series(
+            *made.grid(),
+            seed=time,
+            AcquisitionNumber=time + 1,
+            TriggerTime=lambda at, time=time: str(100 * ((3 * at + time) % 4 if at % 2 else time // 2)),
+            InstanceNumber=lambda at, time=time: 10 * time + at,
+        )
+    ]
+    series = made.gathered(every)
+    assert [it.role for it in volumes(series)] == [f"sagittal; acquisition {n}" for n in range(1, 5)]
+    assert all(made.differs(rebuild(series, n + 1), seed=n) == 0 for n in range(4))
+
+
 def test_an_attribute_that_varies_from_slice_to_slice_splits_nothing() -> None:
     """Trigger and acquisition times of a single stack differ by slice and are no reason to split."""
     datasets = made.series(*made.grid(), TriggerTime=lambda at: f"{at * 31.5}", AcquisitionNumber=lambda at: at + 1)
