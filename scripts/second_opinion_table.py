@@ -10,17 +10,19 @@ by overlap and joined as in the node. No image, no network, no patient.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spineps_pacs.analysis.levels import anomalies
-from spineps_pacs.analysis.opinion_pairs import USUAL, place
-from spineps_pacs.analysis.second_opinion import OpinionSettings, Vote, anchor_votes, second_opinion
+from spineps_pacs.analysis.opinion_pairs import USUAL, Pair, place
+from spineps_pacs.analysis.second_opinion import OpinionSettings, Vote, anchor_votes, opinion, second_opinion
 from spineps_pacs.analysis.small_fov import instance_ids, levels, named
 from spineps_pacs.analysis.small_fov_fit import NAMES, SACRUM
 from spineps_pacs.analysis.small_fov_split import DISC, VERTEBRA
@@ -163,7 +165,11 @@ def rate(table: dict[int, float], visible: int) -> float:
 
 def series(chance: random.Random, world: World) -> Case:
     """One series with both labellers' names."""
-    true = view(chance, spine(chance), ordered=world.ordered)
+    return named_by_both(chance, view(chance, spine(chance), ordered=world.ordered), world)
+
+
+def named_by_both(chance: random.Random, true: Row, world: World) -> Case:
+    """What both say of these vertebrae."""
     bones, below = tuple(n for n in true if n != SACRUM_ID), chance.random() < 0.5
     odd = _odd(true)
     l6 = LEVEL_IDS["L6"] in true
@@ -269,11 +275,30 @@ def joined(case: Case, settings: OpinionSettings) -> tuple[Shown, Shown, Shown]:
     return shown(first[1]), shown(second[1]), shown(found.levels, disputed=bool(found.flags))
 
 
-def tallied(cases: Iterator[Case], settings: OpinionSettings) -> Tally:
+def measured(path: Path, seed: int, settings: OpinionSettings) -> Iterator[tuple[Case, tuple[Shown, Shown, Shown]]]:
+    """Scans that training/small_fov_examine.py put through the second's networks; the first's names are drawn."""
+    chance = random.Random(seed)  # noqa: S311 - a simulation, no secret
+    for text in path.read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        true = tuple(level for level in line["true"] if level is not None)
+        if not true or true == (SACRUM_ID,):
+            continue
+        case = named_by_both(chance, true, World())
+        first = case.first or (None,) * len(case.bones)
+        row = (*first, *(SACRUM_ID for n in true if n == SACRUM_ID))
+        seen = zip(true, row, line["called"], strict=True)
+        pairs = [Pair(SACRUM_ID if t == SACRUM_ID else n, n, a, b) for n, (t, a, b) in enumerate(seen, start=30)]
+        ids = list(range(30, 30 + len(case.bones)))
+        found = opinion(pairs, anchor_votes(ids, sacrum=case.sacrum, axis=case.axis), settings)
+        own = tuple(level for level in line["called"][: len(ids)] if level is not None)
+        alone = Shown(case.first, bool(anomalies(case.first))), Shown(own, bool(anomalies(own)))
+        yield case, (*alone, shown(found.levels, disputed=bool(found.flags)))
+
+
+def tallied(every: Iterator[tuple[Case, tuple[Shown, Shown, Shown]]]) -> Tally:
     """What each shows alone, and both together, over all series."""
     total = Tally()
-    for case in cases:
-        first, second, both = joined(case, settings)
+    for case, (first, second, both) in every:
         total.series += 1
         total.first_wrong += first.wrong(case.bones)
         total.second_wrong += second.wrong(case.bones)
@@ -330,14 +355,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=10)
     parser.add_argument("--only", type=int, help="One row, from 0.")
     parser.add_argument("--examples", action="store_true")
+    parser.add_argument("--networks", type=Path, help="Measured scans: the second's names are those of its networks.")
     asked = parser.parse_args()
     print(
         "| fields of view | first alone | second alone | both | rightly named by the first without a flag, still so |"
     )
     print("|---|---|---|---|---|")
-    chosen = TABLE if asked.only is None else TABLE[asked.only : asked.only + 1]
-    for name, world, settings in chosen:
-        found = tallied(cases(asked.spines, asked.seed, world), settings)
+    if asked.networks:
+        rows = [("phantom scans through the second's networks", measured(asked.networks, asked.seed, FLAGGING))]
+    else:
+        chosen = TABLE if asked.only is None else TABLE[asked.only : asked.only + 1]
+        rows = [
+            (name, ((case, joined(case, settings)) for case in cases(asked.spines, asked.seed, world)))
+            for name, world, settings in chosen
+        ]
+    for name, every in rows:
+        found = tallied(every)
         wrong = [interval(n, found.series) for n in (found.first_wrong, found.second_wrong, found.both_wrong)]
         print("| " + " | ".join([name, *wrong, interval(found.kept, found.right)]) + " |", flush=True)
         if asked.examples:

@@ -87,12 +87,17 @@ def _middle(geometry: Geometry) -> slice:
 
 
 def _scan(image: NDArray[np.float32], ids: Ids, geometry: Geometry, wanted: list[int]) -> Scan:
-    """The columns that the wanted vertebrae span, and all that lies beside them."""
+    """The columns that the wanted vertebrae span, and all that lies beside them.
+
+    A disc is named after the vertebra above it: without that one it is asked of nobody either.
+    """
     columns = np.flatnonzero(np.isin(ids, wanted).any(axis=(0, 1)))
     way = crop(geometry, (slice(None), slice(None), slice(max(int(columns[0]) - 3, 0), int(columns[-1]) + 4)))
     part = way.there(ids)
     sizes, seen = np.bincount(ids.ravel(), minlength=300), np.bincount(part.ravel(), minlength=300)
-    cut = (seen < LEAST_SEEN * sizes)[part] & (part > 0)
+    lost = seen < LEAST_SEEN * sizes
+    lost[DISC_OFFSET : 2 * DISC_OFFSET] |= lost[:DISC_OFFSET] | (seen[:DISC_OFFSET] == 0)
+    cut = lost[part] & (part > 0)
     return Scan(Volume(way.there(image), way.after), np.asarray(np.where(cut, 0, part), dtype=np.uint16), cut)
 
 
