@@ -79,18 +79,26 @@ class Builder:
     def __init__(self, folder: Path, stages: dict[str, Stage], keep: Sequence[str] = ()) -> None:
         self._folder = folder
         self._stages = stages
-        self._built = {name: Root(name, folder / name) for name in keep}
+        self._built = {name: self._as_it_lies(name) for name in keep}
 
     def build(self, name: str) -> Root:
         """The root of a stage, with all that it copies from."""
+        if name in self._built:
+            return self._built[name]
         stage = self._stages[name]
         for other in sorted(stage.needs()):
-            if other not in self._built:
-                self.build(other)
+            self.build(other)
         root = self._base(stage)
         for step in stage.steps:
             self._do(root, stage, step)
         self._built[name] = root
+        return root
+
+    def _as_it_lies(self, name: str) -> Root:
+        """A root that was built before: nothing is executed, only how it is started is read."""
+        root = Root(name, self._folder / name)
+        for step in self._stages[name].steps:
+            note(root, step)
         return root
 
     def _base(self, stage: Stage) -> Root:
@@ -116,23 +124,8 @@ class Builder:
             case "COPY":
                 self._copy(root, step)
             case "WORKDIR":
-                root.workdir = step.rest
                 _inside(root, step.rest).mkdir(parents=True, exist_ok=True)
-            case "ENV":
-                name, _, value = step.rest.partition("=")
-                root.environment[name] = value.replace("$PATH", PATH)
-            case "USER":
-                root.user = step.rest
-            case "SHELL":
-                root.shell = step.words
-            case "ENTRYPOINT":
-                root.entrypoint = step.words
-            case "CMD":
-                root.command = step.words
-            case "HEALTHCHECK":
-                root.health = Step("CMD", step.rest.partition("CMD")[2].strip()).words
-            case keyword if keyword not in NOTED:
-                raise SystemExit(f"{stage.name}: {keyword} is not known here")
+        note(root, step)
         _say(stage, f"{step.keyword} {step.rest}", "noted" if step.keyword in NOTED else "done")
 
     def _run(self, root: Root, stage: Stage, step: Step) -> None:
@@ -159,6 +152,28 @@ class Builder:
                     ["cp", "-a", "--no-target-directory", "--no-preserve=ownership", found, str(destination)],
                     check=True,
                 )
+
+
+def note(root: Root, step: Step) -> None:
+    """What later steps and the started program go by."""
+    match step.keyword:
+        case "WORKDIR":
+            root.workdir = step.rest
+        case "ENV":
+            name, _, value = step.rest.partition("=")
+            root.environment[name] = value.replace("$PATH", PATH)
+        case "USER":
+            root.user = step.rest
+        case "SHELL":
+            root.shell = step.words
+        case "ENTRYPOINT":
+            root.entrypoint = step.words
+        case "CMD":
+            root.command = step.words
+        case "HEALTHCHECK":
+            root.health = Step("CMD", step.rest.partition("CMD")[2].strip()).words
+        case keyword if keyword not in {*NOTED, "RUN", "COPY"}:
+            raise SystemExit(f"{root.name}: {keyword} is not known here")
 
 
 def _inside(root: Root, path: str) -> Path:
