@@ -127,7 +127,25 @@ class _Handler(RequestHandler):  # type: ignore[misc]
         most = max(ASSOCIATE_LIMIT, int(association.acceptor.maximum_length or 0) + PDU_SLACK)
         association.dul.socket.recv = _bounded(association.dul.socket.recv, most)
         association.acse = _Acse(association, self.server.guests())
+        for thread in (association, association.dul):
+            thread.run = _survived(thread.run, association, self.server.log)
         return association
+
+
+def _survived(run: Callable[[], None], association: Association, log: Callable[..., None]) -> Callable[[], None]:
+    """The same, but what a caller says out of turn ends its own connection, at once, and costs one line."""
+
+    def survived() -> None:
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001  the library's state machine raises many kinds
+            log("a caller made no sense; its connection ends", reason=type(error).__name__)
+            association.is_aborted, association.is_established = True, False
+            association._kill = association.dul._kill_thread = True
+            if association.dul.socket is not None:
+                association.dul.socket.close()
+
+    return survived
 
 
 class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
@@ -140,8 +158,8 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
         self, *args: Any, guests: Callable[[], GuestList], most: int, log: Callable[..., None], **kwargs: Any
     ) -> None:
         self.guests = guests
+        self.log = log
         self._most = most
-        self._log = log
         super().__init__(*args, request_handler=_Handler, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -157,7 +175,7 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A connection that could not be served costs one line, not the port."""
-        self._log("a connection could not be served", reason=type(sys.exc_info()[1]).__name__)
+        self.log("a connection could not be served", reason=type(sys.exc_info()[1]).__name__)
 
 
 def tls_context(certificate: str, key: str, authority: str, require_client: bool) -> ssl.SSLContext:

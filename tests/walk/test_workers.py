@@ -35,7 +35,7 @@ def test_a_running_analysis_is_cancelled(tmp_path: Path, pacs: FakePacs) -> None
         asked = time.monotonic()
         front.chain.cancel(cancelled)
         assert eventually((tmp_path / "stopped-test-0").exists)
-        print(f"the analysis stopped {time.monotonic() - asked:.1f} s after it was asked to")
+        print(f"the analysis stopped {time.monotonic() - asked:.1f} s after it was asked to")  # noqa: T201  for -s
         (tmp_path / "hold").unlink()
         front.close()
         more = received(ground, "b")
