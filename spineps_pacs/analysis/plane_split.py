@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spineps_pacs.analysis.geometry import Zoom
-from spineps_pacs.analysis.pieces import Labels, Mask, box_of, pieces, sizes, without_small
+from spineps_pacs.analysis.pieces import Labels, Mask, box_of, boxes, pieces, sizes, without_small
 from spineps_pacs.domain.anatomy import CORPUS_ID, DISC_ID, ENDPLATE_ID
 from spineps_pacs.domain.errors import Unusable
 
@@ -84,8 +84,11 @@ def planes(structures: Labels, spacing: Zoom) -> list[Plane]:
     """One plane per disc, from the head down: through its centre, square to its flat side and to the column."""
     discs, _ = pieces(structures == DISC_ID)
     least = _voxels(LEAST_DISC_MM3, spacing)
+    found = boxes(discs)
     clouds: list[Floats] = [
-        np.argwhere(discs == n) * np.asarray(spacing) for n, size in sizes(discs).items() if size >= least
+        (np.argwhere(discs[found[n]] == n) + [s.start for s in found[n]]) * np.asarray(spacing)
+        for n, size in sizes(discs).items()
+        if size >= least
     ]
     if not clouds:
         return []
@@ -146,7 +149,8 @@ def _cut_tall(bodies: Labels, spacing: Zoom) -> NDArray[np.uint16]:
     """Bodies that are far taller than those around them, cut at their thinnest slab."""
     out = np.array(bodies, dtype=np.uint16) * 2
     numbers = sorted(sizes(out))
-    heights = {n: _height(out == n) * spacing[1] for n in numbers}
+    found = boxes(out)
+    heights = {n: _height(out[found[n]] == n) * spacing[1] for n in numbers}
     for at, number in enumerate(numbers):
         around = [heights[n] for n in numbers[max(at - 3, 0) : at + 4] if n != number]
         limit = WITH_DENS if at == 0 else TALL
