@@ -64,4 +64,5 @@ def checks(current: Settings, clock: Callable[[], float] = time.time) -> Iterato
     yield from check_machine.database(current)
     yield from check_models.device(current)
     yield from check_models.models(current)
+    yield from check_models.second(current)
     yield from check_peers.destinations(current, clock())

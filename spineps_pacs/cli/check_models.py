@@ -61,6 +61,22 @@ def models(current: Settings) -> Iterator[Line]:
     yield from _forward(engines)
 
 
+def second(current: Settings) -> Iterator[Line]:
+    """The second labeller, where one is asked for: its networks open and answer."""
+    from spineps_pacs.opinions import load_second
+
+    if not current.second_opinion.enabled:
+        return
+    try:
+        engine = load_second(current.second_opinion, current.models)
+        engine.segment(np.zeros((1, 3, 320, 896), np.float32), unwatched)
+    except SpinepsPacsError as error:
+        advice = "Install it with `spineps-pacs models install small-fov`, or set second_opinion.enabled to false."
+        yield Line("second labeller", False, str(error), advice)
+    else:
+        yield Line("second labeller", True, f"{engine.info.name} {engine.info.digest[:12]}, one pass forward done")
+
+
 def _recorded(folder: Path | None) -> Iterator[Line]:
     """Every file that was recorded has the content that it had then."""
     from spineps_pacs.engines.weights import checksums, differences, read_record

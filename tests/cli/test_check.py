@@ -25,6 +25,7 @@ from spineps_pacs.cli import check, check_machine, check_models, check_peers, ch
 from spineps_pacs.cli.check_line import Line
 from spineps_pacs.engines.weights import embedded_folder, record_folder
 from spineps_pacs.settings import Settings
+from tests.engines import onnx_files
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # pynetdicom drops refused sockets
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -331,3 +332,16 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
         "DICOM port", "port of the pages", "TLS of the DICOM port", "data folder", "disk", "clock", "database", "GPU",
         "models", "destination there",
     ]  # fmt: skip
+
+
+def test_the_second_labeller_is_looked_at_where_it_is_wanted(tmp_path: Path) -> None:
+    """Off there is no line; on, its networks open and answer, or the line says what is missing."""
+    pytest.importorskip("onnxruntime")
+    wanted = {"enabled": True, "folder": str(tmp_path)}
+    assert list(check_models.second(Settings())) == []
+    on = Settings.model_validate({"second_opinion": wanted, "models": {"device": "cpu"}})
+    assert "holds no .onnx file" in wrong(check_models.second(on))[0].found
+    onnx_files.segmentation(tmp_path)
+    onnx_files.naming(tmp_path)
+    (line,) = check_models.second(on)
+    assert line.right
