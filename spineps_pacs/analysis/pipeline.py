@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spineps_pacs.analysis import plane_split
+from spineps_pacs.analysis.disc_check import settled
 from spineps_pacs.analysis.doubts import Evidence, Limits, flags
 from spineps_pacs.analysis.geometry import nearest, turn, zoom
 from spineps_pacs.analysis.instances import separate
@@ -182,7 +183,7 @@ def _separated(found: Structures, given: _Given, watch: Watch) -> _Separated:
             by_discs = nearest(plane_split.split(labels, zoom(grid)), grid, found.source)
             counted = _bodies(by_discs, found)
             if counted != _bodies(drawn, found):
-                return _Separated(by_discs)
+                return _Separated(settled(by_discs, drawn, _on_source(found)))
         return _Separated(drawn, "", counted)
     except (Cancelled, TryAgain):
         raise
