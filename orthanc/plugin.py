@@ -7,13 +7,16 @@ Standard library and `orthanc` only, so that it runs in whatever Python Orthanc 
 is read from Orthanc's own list of changes, from the one after the last that the node accepted (a global property): so a
 restart of either side, at any moment, goes on where it was. Orthanc's configuration may hold
 
-    "Spineps": {"Node": "http://127.0.0.1:8044", "Command": ["spineps-pacs", "serve", "--config", "..."]}
+    "Spineps": {"Config": "spineps-pacs.toml", "Command": ["spineps-pacs", "serve", "--config", "spineps-pacs.toml"]}
 
-With "Command" the node is started with Orthanc, unless one answers already, and ends with it.
+"Config" is the node's own configuration, out of which comes the port where it listens; where it cannot be read from
+here, "Node" names the address. With "Command" the node is started with Orthanc, unless one answers already, and ends
+with it.
 """
 
 import contextlib
 import json
+import pathlib
 import subprocess
 import threading
 import urllib.error
@@ -25,8 +28,25 @@ import orthanc
 PROPERTY = 5157
 """Orthanc's global property (1024 and above are free) with the last change that the node accepted."""
 
+PORT = 8044
+"""Where the node listens when its configuration says nothing else."""
+
+
+def node_address(settings):
+    """Where the node answers: "Node", or loopback with the port that its own configuration names."""
+    if "Node" in settings or "Config" not in settings:
+        return settings.get("Node", f"http://127.0.0.1:{PORT}").rstrip("/")
+    import tomllib
+
+    written = tomllib.loads(pathlib.Path(settings["Config"]).read_text(encoding="utf-8"))
+    port = written.get("orthanc", {}).get("listen_port", PORT)
+    if not port:
+        raise ValueError(f"{settings['Config']}: orthanc.listen_port 0 is any port, and the plugin cannot know which")
+    return f"http://127.0.0.1:{port}"
+
+
 _SETTINGS = json.loads(orthanc.GetConfiguration()).get("Spineps", {})
-_NODE = _SETTINGS.get("Node", "http://127.0.0.1:8044").rstrip("/")
+_NODE = node_address(_SETTINGS)
 
 
 def ask(method, path, body=None, timeout=10):

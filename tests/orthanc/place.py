@@ -41,7 +41,7 @@ class Place:
         command = [sys.executable, "-m", "spineps_pacs", "serve", "--with-parent", "--config", str(self.config)]
         more = LOCKED | {
             "PythonScript": bare.seen(ROOT / "orthanc" / "plugin.py"),
-            "Spineps": {"Node": "http://127.0.0.1:8044", "Command": bare.run(command)},
+            "Spineps": {"Config": bare.seen(self.config), "Command": bare.run(command)},
         }
         plugins = ("libOrthancDicomWeb.so", "libOrthancPython.so")
         return OrthancOptions(self.folder, plugins=plugins, more=more, root=self.root)
@@ -102,6 +102,7 @@ delivery_delay_s = 1.0
 [web]
 enabled = false
 [orthanc]
+listen_port = 8045
 url = "{place.url}"
 user = "{USER}"
 password_file = "password"
