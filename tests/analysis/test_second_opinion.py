@@ -9,12 +9,11 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from spineps_pacs.analysis.opinion_pairs import USUAL, Pair, by_overlap, renumbered
+from spineps_pacs.analysis.opinion_verdict import Verdict, compare
 from spineps_pacs.analysis.second_opinion import (
     OpinionSettings,
-    Verdict,
     Vote,
     anchor_votes,
-    compare,
     opinion,
     said_by,
     second_opinion,
