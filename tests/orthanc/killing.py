@@ -1,4 +1,4 @@
-"""Kills the worker, Orthanc, or both, at a stage of the work that is held until then."""
+"""Kills the worker, Orthanc, or both, or stops Orthanc, at a stage of the work that is held until then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.orthanc.doors import whole_study
 from tests.orthanc.place import Place, nodes, wait_for
 
 STAGES = ("stable", "arriving", "analysing", "delivering", "delivered")
-VICTIMS = ("worker", "orthanc", "both")
+VICTIMS = ("worker", "orthanc", "both", "stop")
+"""Who is killed; "stop" is Orthanc, told to end as its service does."""
 Orthanc = subprocess.Popen[bytes]
 
 
@@ -46,11 +47,22 @@ def kill(place: Place, orthanc: Orthanc, victim: str) -> Orthanc:
         _signal(nodes(place, "worker"), signal.SIGKILL)
         orthanc.send_signal(signal.SIGCONT)
         return orthanc
+    if victim == "stop":
+        stop(place, orthanc)
     orthanc.kill()
     orthanc.wait()
     _signal(nodes(place), signal.SIGCONT)  # what was held shall see that Orthanc is gone
     wait_for(lambda: not nodes(place), 90)
     return start(place.options)
+
+
+def stop(place: Place, orthanc: Orthanc) -> None:
+    """Orthanc ends when it is told to, in whatever stage, without an abort."""
+    orthanc.send_signal(signal.SIGCONT)
+    _signal(nodes(place), signal.SIGCONT)
+    orthanc.terminate()
+    if code := orthanc.wait(90):
+        raise SystemExit(f"Orthanc ended with {code} when it was stopped")
 
 
 def _reach(place: Place, stage: str) -> None:
