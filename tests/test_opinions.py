@@ -80,6 +80,23 @@ def test_off_it_leaves_the_report_alone(tmp_path: Path) -> None:
     assert Opinions(Settings()).review(report, _job("a", "1"), (), unwatched) is report
 
 
+def test_on_it_reviews_and_hears_other_stations(tmp_path: Path) -> None:
+    """The networks are loaded once, the verdict stands in the report, and a station that is kept speaks in it."""
+    pytest.importorskip("onnxruntime")
+    wanted = {"enabled": True, "folder": str(_networks(tmp_path / "second"))}
+    current = Settings.model_validate(
+        {"second_opinion": wanted, "models": {"device": "cpu"}, "node": {"data_folder": str(tmp_path)}}
+    )
+    (tmp_path / PAGES / "station").mkdir(parents=True)
+    (tmp_path / PAGES / "station" / NAMES).write_bytes(kept_names(_report()))
+    second = Opinions(current)
+    for _ in range(2):
+        report = second.review(_report(), _job("now", "1"), [_job("station", "2")], unwatched)
+        assert report.second is not None
+        assert "another station (1) speaks for them" in report.second.sentence
+        assert report.models[-1].role == "small-fov"
+
+
 def test_what_other_results_know_is_read_back(tmp_path: Path) -> None:
     """Of each other series of the patient its newest result; the same series and what is gone say nothing."""
     report = _report()
