@@ -22,7 +22,8 @@ _SIZE = (152, 168, 32)
 """The patch (P, I, R) where a checkpoint states none."""
 _TURNED = "v4corpus"
 """Training sets with this in their name held patches that were turned upright."""
-_BATCH = 32
+_BATCH, _CPU_BATCH = 32, 4
+"""On a CPU four patches at once take a seventh less time each; more gain nothing."""
 _BYTES_PER_VOXEL = 600
 """Device memory that a patch is reckoned at, per voxel; a wrong guess costs a retry."""
 
@@ -49,7 +50,8 @@ class DenseLevelEngine:
         arrays = torch.from_numpy(np.array(patches.arrays, dtype=np.float32))[:, None]
         self._runner.go_home()
         item = int(np.prod(arrays.shape[2:])) * _BYTES_PER_VOXEL
-        step = self._options.batch or batch_for(self._runner.device, item, _BATCH)
+        least = _CPU_BATCH if self._runner.device.type == "cpu" else 1
+        step = self._options.batch or max(least, batch_for(self._runner.device, item, _BATCH))
         parts = []
         watch(0, len(arrays))
         with torch.inference_mode():
