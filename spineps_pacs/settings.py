@@ -247,10 +247,13 @@ class Pacs(_Section):
     host: str = ""
     port: Port = Field(104, ge=0, le=65535)
     called_ae: str = Field("", max_length=16)
+    calling_ae: str = Field("", max_length=16)
     move_to: str = Field("", max_length=16)
+    tls: Tls | None = None
     url: str = ""
     user: str = ""
     password_file: Path | None = None
+    token_file: Path | None = None
     timeout_s: float = Field(60.0, gt=0)
 
 

@@ -15,6 +15,7 @@ from spineps_pacs.domain.ports import Receipt
 
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
+SLOWEST_BYTES_PER_S = 100_000
 WARNINGS = range(0xB000, 0xC000)  # PS3.7 annex C: stored, with a remark
 
 
@@ -42,11 +43,17 @@ class DimseDestination:
             return Receipt(uid, accepted=False, status=f"refuses {_syntax(dataset).name}")
         if not association.is_established:
             raise TryAgain(f"{self._peer.called_ae} hung up")
+        association.dimse_timeout = answered_within(self._peer.timeout_s, fitting)
         answer = association.send_c_store(fitting)
         if "Status" not in answer:
             raise TryAgain(f"{self._peer.called_ae} hung up before it answered")
         status = int(answer.Status)
         return Receipt(uid, accepted=status == 0 or status in WARNINGS, status=f"0x{status:04X}")
+
+
+def answered_within(timeout_s: float, dataset: Dataset) -> float:
+    """How long an answer may take: the object has to get there first, and the line may be slow."""
+    return timeout_s + len(dataset.get("PixelData") or b"") / SLOWEST_BYTES_PER_S
 
 
 def contexts_for(datasets: Iterable[Dataset]) -> list[PresentationContext]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Authority, Pair
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from samples import SEG, content_of, series_of, slice_of, uid
+from pynetdicom import AE, evt
+from pynetdicom.transport import ThreadedAssociationServer
+from samples import MR, SEG, content_of, series_of, slice_of, uid
 from twins import ListDestination
 from walk.peers import FakePacs
 
 from contract.servers import FakeOrthanc, FakeStow
-from spineps_pacs.delivery.dimse import DimseDestination
+from spineps_pacs.delivery.dimse import DimseDestination, answered_within
 from spineps_pacs.delivery.folder import FolderDestination
 from spineps_pacs.delivery.orthanc import OrthancConfirmation, OrthancDestination
-from spineps_pacs.delivery.peer import Peer
+from spineps_pacs.delivery.peer import Peer, TlsFiles
 from spineps_pacs.delivery.stow import StowDestination
 from spineps_pacs.delivery.web import WebPeer
 from spineps_pacs.domain.errors import TryAgain
@@ -192,3 +196,47 @@ def test_orthanc_confirms_what_it_has() -> None:
     server.stop()
     with pytest.raises(TryAgain):
         OrthancConfirmation("x", peer).kept(images, "t")
+
+
+def over_tls(context: ssl.SSLContext, kept: list[str]) -> ThreadedAssociationServer:
+    """A PACS that lets in who shows a certificate of the authority."""
+
+    def keep(event: Any) -> int:
+        kept.append(str(event.request.AffectedSOPInstanceUID))
+        return 0x0000
+
+    ae = AE("PACS")
+    ae.add_supported_context(MR)
+    handlers = [(evt.EVT_C_STORE, keep)]
+    return ae.start_server(("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=handlers)
+
+
+def test_a_pacs_with_tls_gets_results_from_who_shows_a_certificate(tmp_path: Path) -> None:
+    """With a certificate of the authority they arrive; as a stranger, or to a PACS that is one, nothing is sent."""
+    authority, other = Authority(tmp_path / "tls"), Authority(tmp_path / "other", "stranger")
+    pacs, node, stranger = authority.issue("pacs"), authority.issue("node"), other.issue("node")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.certificate)
+    context.load_cert_chain(pacs.certificate, pacs.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    kept: list[str] = []
+    server = over_tls(context, kept)
+
+    def send(pair: Pair, trusted: Authority) -> None:
+        files = TlsFiles(pair.certificate, pair.key, trusted.certificate)
+        peer = Peer("127.0.0.1", server.server_address[1], "PACS", "SPINEPS", 5.0, files)
+        list(DimseDestination("pacs", peer).send([slice_of("a", 0)]))
+
+    send(node, authority)
+    for pair, trusted in ((stranger, authority), (node, other)):
+        with pytest.raises(TryAgain):
+            send(pair, trusted)
+    server.shutdown()
+    assert kept == [slice_of("a", 0).SOPInstanceUID]
+
+
+def test_a_large_object_is_given_time_to_get_there() -> None:
+    """Thirteen megabytes over a slow line are no peer that hung up; a report is answered in the usual time."""
+    assert answered_within(30.0, slice_of("a", 0, PixelData=bytes(13_000_000))) == 160.0
+    report = slice_of("a", 0)
+    del report.PixelData
+    assert answered_within(30.0, report) == 30.0
