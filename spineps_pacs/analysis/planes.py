@@ -205,7 +205,8 @@ def _marks(dataset: Dataset, groups: Groups) -> dict[str, Hashable]:
         "component": groups.text("MRImageFrameTypeSequence", "ComplexImageComponent") or _ge_component(dataset),
         "image type": groups.text("MRImageFrameTypeSequence", "FrameType") or text(dataset, "ImageType"),
         "inversion time": _rounded(
-            groups.number("MRModifierSequence", "InversionTimes") or number(dataset, "InversionTime")
+            groups.number("MRModifierSequence", "InversionTimes")
+            or groups.number("MRModifierSequence", "InversionTime")
         ),
         "flip angle": _rounded(groups.number("MRTimingAndRelatedParametersSequence", "FlipAngle")),
         "b-value": _b_value(dataset, groups),
@@ -213,8 +214,8 @@ def _marks(dataset: Dataset, groups: Groups) -> dict[str, Hashable]:
         "time point": groups.number(content, "TemporalPositionIndex")
         or groups.number("TemporalPositionSequence", "TemporalPositionIdentifier"),
         "cardiac phase": groups.number("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
-        or number(dataset, "TriggerTime"),
-        "acquisition": groups.number(content, "FrameAcquisitionNumber") or number(dataset, "AcquisitionNumber"),
+        or groups.number("CardiacSynchronizationSequence", "TriggerTime"),
+        "acquisition": groups.number(content, "FrameAcquisitionNumber") or groups.number(content, "AcquisitionNumber"),
         "instance": number(dataset, "InstanceNumber") if _holds_several(dataset) else None,
     }
     for index, value in enumerate(groups.numbers(content, "DimensionIndexValues")):

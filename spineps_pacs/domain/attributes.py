@@ -127,13 +127,13 @@ class Groups:
 
     def __init__(self, dataset: Dataset, own: Dataset | None = None, shared: Dataset | None = None) -> None:
         self._levels = tuple(level for level in (own, shared) if level is not None)
-        self._dataset = dataset
+        self._rest = (*(part for level in self._levels for part in _unassigned(level)), dataset)
 
     def holders(self, sequence: str) -> Iterator[Dataset]:
         """Datasets that may hold the attributes of one functional group, the nearest first."""
         for level in self._levels:
             yield from items(level, sequence)
-        yield self._dataset
+        yield from self._rest
 
     def numbers(self, sequence: str, key: str, count: int | None = None) -> tuple[float, ...]:
         """The values of the nearest holder that has them as numbers."""
@@ -147,6 +147,17 @@ class Groups:
     def text(self, sequence: str, key: str) -> str:
         """The text of the nearest holder that has one."""
         return next((found for holder in self.holders(sequence) if (found := text(holder, key))), "")
+
+    def plain_text(self, key: str) -> str:
+        """The text of an attribute that belongs to no functional group."""
+        return next((found for holder in reversed(self._rest) if (found := text(holder, key))), "")
+
+
+def _unassigned(level: Dataset) -> tuple[Dataset, ...]:
+    """What a conversion from single-frame images could assign to no functional group (PS3.3 A.70, A.71)."""
+    return items(level, "UnassignedPerFrameConvertedAttributesSequence") + items(
+        level, "UnassignedSharedConvertedAttributesSequence"
+    )
 
 
 def frame_groups(dataset: Dataset) -> tuple[Groups, ...]:

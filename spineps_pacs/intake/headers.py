@@ -67,7 +67,7 @@ def sample(dataset: Dataset) -> Sample:
         shots = tuple(_shot(dataset, it) for it in groups)
         return Sample(
             sop_class=text(dataset, "SOPClassUID"),
-            texts=tuple((name, text(dataset, name)) for name in TEXTS),
+            texts=tuple((name, groups[0].plain_text(name)) for name in TEXTS),
             numbers=_numbers(dataset, groups[0]),
             frame_of_reference=bool(text(dataset, "FrameOfReferenceUID")),
             rows=whole(dataset, "Rows") or 0,
@@ -81,7 +81,7 @@ def _numbers(dataset: Dataset, groups: Groups) -> tuple[tuple[str, float | None]
     timing, modifier = "MRTimingAndRelatedParametersSequence", "MRModifierSequence"
     return (
         ("RepetitionTime", groups.number(timing, "RepetitionTime")),
-        ("InversionTime", groups.number(modifier, "InversionTimes") or number(dataset, "InversionTime")),
+        ("InversionTime", groups.number(modifier, "InversionTimes") or groups.number(modifier, "InversionTime")),
         ("EchoTrainLength", groups.number(timing, "EchoTrainLength") or groups.number(timing, "RFEchoTrainLength")),
         ("FlipAngle", groups.number(timing, "FlipAngle")),
         ("SeriesNumber", number(dataset, "SeriesNumber")),
