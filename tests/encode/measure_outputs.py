@@ -1,14 +1,16 @@
 """Measures size and processor time of every object for a whole spine; prints the rows of docs/outputs.md.
 
-Run as `PYTHONPATH=.:tests python tests/encode/measure_outputs.py 20` (or 200: each slice of the phantom ten times).
+Run as `PYTHONPATH=.:tests python tests/encode/measure_outputs.py 20`, or 200: each slice of the phantom ten times.
+Names of rows after the number choose some of them.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +33,6 @@ from spineps_pacs.encode.report_groups import Written
 from spineps_pacs.encode.results import encode
 from spineps_pacs.encode.segmentation import frames_of, segmentation
 from spineps_pacs.encode.segments import level_segments, structure_segments
-from spineps_pacs.encode.side import instances_nifti, structures_nifti
 from spineps_pacs.encode.sources import sources
 from spineps_pacs.encode.structured_report import structured_report
 from spineps_pacs.encode.verify import verify_all
@@ -66,42 +67,72 @@ def told(name: str, made: Callable[[], tuple[Result, ...]]) -> tuple[Result, ...
     size = sum(len(result.content) for result in found) / 1e6
     frames = f", {frames_of(found[0])} frames" if name.endswith(("structures", "levels")) else ""
     sys.stdout.write(f"{name}: {size:.2f} MB{frames}, {seconds:.2f} s\n")
+    sys.stdout.flush()
     return found
 
 
-def main(slices: int) -> None:
-    """All rows."""
-    request = StudyRequest(Wishes(levels=WHOLE), only_t2=True, slices=20, rows=896, columns=320, slice_spacing=3.5)
-    with tempfile.TemporaryDirectory() as folder:
-        report, series = phantom(Path(folder), request)
-    if slices > 20:
-        report, series = thicker(report, slices // 20)
-    plan = (structure_segments(report), level_segments(report))
-    sys.stdout.write(f"{report.volume.geometry.shape}, {len(plan[0])} structures, {len(plan[1])} levels\n")
-    known = sources(report, series)
+class Measured:
+    """A spine, and each object of it by the name of its row."""
 
-    def sheet(kind: str) -> Sheet:
-        return Sheet(KINDS[kind], report, known, identity(report, series), OPTIONS)
+    def __init__(self, slices: int) -> None:
+        request = StudyRequest(Wishes(levels=WHOLE), only_t2=True, slices=20, rows=896, columns=320, slice_spacing=3.5)
+        with tempfile.TemporaryDirectory() as folder:
+            self.report, self.series = phantom(Path(folder), request)
+        if slices > 20:
+            self.report, self.series = thicker(self.report, slices // 20)
+        self.known = sources(self.report, self.series)
+        report = self.report
+        self.segments = {"structures": structure_segments(report), "levels": level_segments(report)}
+        self.labels = {"structures": report.structures.labels, "levels": report.instances.labels}
 
-    masks = {"structures": (plan[0], report.structures.labels), "levels": (plan[1], report.instances.labels)}
-    written = {}
-    for kind, (segments, labels) in masks.items():
-        (seg,) = told(kind, lambda k=kind, s=segments, m=labels: (segmentation(sheet(k), s, m),))  # type: ignore[misc]
-        written[kind] = Written(seg.sop_class_uid, seg.sop_instance_uid, sheet(kind).series_uid, segments)
-        told(f"{kind}-labelmap", lambda k=f"{kind}-labelmap", s=segments, m=labels: (segmentation(sheet(k), s, m),))  # type: ignore[misc]
-    told("report", lambda: (structured_report(sheet("report"), written["structures"], [written["levels"]]),))
-    told("picture", lambda: pictures(sheet("picture")))
-    told("presentation", lambda: (presentation(sheet("presentation")),))
-    told("contours", lambda: (contours(sheet("contours")),))
-    sides = (structures_nifti(report), instances_nifti(report))
-    sys.stdout.write(f"NIfTI: {len(sides[0]) / 1e6:.2f} and {len(sides[1]) / 1e6:.2f} MB\n")
-    plain = replace(OPTIONS, pictures=False)
-    objects = told("both SEGs and report", lambda: encode(report, series, identity(report, series, plain), plain))
-    sys.stdout.write(f"notes: {results.notes(objects)}\n")
-    before = time.process_time()
-    verify_all(objects, report, series)
-    sys.stdout.write(f"verify: {time.process_time() - before:.2f} s\n")
+    def sheet(self, kind: str) -> Sheet:
+        return Sheet(KINDS[kind], self.report, self.known, identity(self.report, self.series), OPTIONS)
+
+    def seg(self, row: str) -> tuple[Result, ...]:
+        kind = row.removesuffix("-labelmap")
+        return (segmentation(self.sheet(row), self.segments[kind], self.labels[kind]),)
+
+    def structured(self) -> tuple[Result, ...]:
+        """The report alone; what it refers to need not exist for that."""
+        structures, levels = (
+            Written("1.2.840.10008.5.1.4.1.1.66.4", f"1.2.3.{n}", f"1.2.4.{n}", self.segments[kind])
+            for n, kind in enumerate(("structures", "levels"))
+        )
+        return (structured_report(self.sheet("report"), structures, [levels]),)
+
+    def together(self) -> tuple[Result, ...]:
+        """Both SEGs and the report, and how long it takes to read them back."""
+        plain = replace(OPTIONS, pictures=False)
+        objects = encode(self.report, self.series, identity(self.report, self.series, plain), plain)
+        before = time.process_time()
+        verify_all(objects, self.report, self.series)
+        sys.stdout.write(
+            f"{results.notes(objects)}; of the next row, reading back: {time.process_time() - before:.2f} s\n"
+        )
+        return objects
+
+    def rows(self) -> dict[str, Callable[[], tuple[Result, ...]]]:
+        """What is made for each row."""
+        segs = ("structures", "structures-labelmap", "levels", "levels-labelmap")
+        return {
+            **{row: functools.partial(self.seg, row) for row in segs},
+            "report": self.structured,
+            "picture": lambda: pictures(self.sheet("picture")),
+            "presentation": lambda: (presentation(self.sheet("presentation")),),
+            "contours": lambda: (contours(self.sheet("contours")),),
+            "together": self.together,
+        }
+
+
+def main(slices: int, wanted: Sequence[str]) -> None:
+    """The rows that are wanted, or all."""
+    measured = Measured(slices)
+    counts = {kind: len(segments) for kind, segments in measured.segments.items()}
+    sys.stdout.write(f"{measured.report.volume.geometry.shape}, segments: {counts}\n")
+    for row, made in measured.rows().items():
+        if not wanted or row in wanted:
+            told(row, made)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2:])
