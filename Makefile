@@ -58,10 +58,11 @@ test-orthanc-matrix: venv-test tools ## the plugin in the Orthancs of Debian tri
 	  scripts/orthanc-root $$suite && $(BIN)/python -m pytest tests/orthanc -m "not long" --orthanc-root build/orthanc-$$suite || exit 1; \
 	done
 
-images: ## execute what the Dockerfiles say, without Docker, and wait for each health check (root; docs/deploy.md)
+images: venv ## execute what the Dockerfiles say, without Docker, and try the site (root; docs/deploy.md)
 	@scripts/dockerfile-steps Dockerfile --target node --serve
 	@scripts/dockerfile-steps Dockerfile.orthanc --target orthanc --serve
 	@scripts/dockerfile-steps Dockerfile.orthanc --target ohif --serve --add-host orthanc
+	@scripts/site-trial
 
 check: venv-test ## lint, types, pins, docs
 	@scripts/check
