@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from spineps_pacs.analysis.small_fov_fit import NAMES, SACRUM
+from spineps_pacs.analysis.small_fov_input import PIXEL_MM
 from spineps_pacs.domain.ports import unwatched
+from spineps_pacs.engines.weights import embedded_folder
 from training import holdout, pool
 
 torch = pytest.importorskip("torch")
@@ -69,3 +71,13 @@ def test_truth_and_crops_of_a_whole_spine(tmp_path: Path) -> None:
     assert batch.slices.shape[0] == len(batch.named)
     assert (batch.named > 0).any(axis=(1, 2)).all()
     assert batch.slices[:, :, :, -1].any()
+
+
+def test_the_embedded_networks_open_and_say_what_they_are() -> None:
+    """Both files load in the published form, are small, and mark what they name as a demonstration."""
+    from spineps_pacs.engines.small_fov import open_small_fov
+
+    folder = (embedded_folder() or Path()) / "small-fov"
+    engine = open_small_fov(folder, "cpu")
+    assert (engine.names, engine.pixel_mm, engine.info.demonstration) == (SACRUM, PIXEL_MM, True)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6
