@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.series import Series
 from spineps_pacs.domain.volume import Frame, Geometry, Volume
 
-LARGEST_VOXELS = 1 << 27
-"""512 x 512 x 512: no spine is larger, and a volume of real values stays below 2 GB while it is put together."""
+LARGEST_BYTES = 1 << 30
+"""A volume of 1 GiB, 2,000 slices of a CT: with a copy of it, what is put together stays near 2 GB."""
 
 LONGEST_T2_ECHO_MS = 250.0
 """Echoes beyond this are for fluid alone (myelography), not for the tissue of a T2-weighted spine."""
@@ -87,9 +88,6 @@ def load(found: FoundVolume, dataset: Callable[[int], Dataset], *, fill_missing:
     fills = fill_missing and stack.missing_after is not None
     if found.reason and not fills:
         raise Unusable(found.reason)
-    rows, columns = stack.planes[0].shape
-    if len(stack.planes) * rows * columns > LARGEST_VOXELS:
-        raise Unusable(f"{len(stack.planes)} slices of {rows} x {columns} pixels are more than a volume may take")
     voxels = _voxels(stack, dataset)
     notes = stack.notes
     frames = tuple(_frame(plane) for plane in stack.planes)
@@ -104,13 +102,33 @@ def load(found: FoundVolume, dataset: Callable[[int], Dataset], *, fill_missing:
 
 
 def _voxels(stack: Stack, dataset: Callable[[int], Dataset]) -> NDArray[np.generic]:
-    """All planes (slice, row, column), in the smallest type that holds them exactly."""
+    """All planes (slice, row, column), in the smallest type that holds them exactly; one copy in memory, not two."""
     decoder = Decoder(dataset)
     order = sorted(range(len(stack.planes)), key=lambda at: (stack.planes[at].source, stack.planes[at].frame or 0))
-    slices: list[NDArray[np.generic]] = [np.empty(0)] * len(order)
+    whole: NDArray[np.generic] = np.empty(0, np.uint8)
+    kinds: set[np.dtype[Any]] = set()
     for at in order:
-        slices[at] = _narrow(decoder.values(stack.planes[at]))
-    return np.stack(slices).astype(np.result_type(*{part.dtype for part in slices}), copy=False)
+        part = _narrow(decoder.values(stack.planes[at]))
+        kinds.add(part.dtype)
+        kind = np.result_type(*kinds)
+        if not whole.size:
+            whole = _room(len(order), stack.planes[0].shape, kind)
+        elif kind != whole.dtype:
+            whole = _room(len(order), stack.planes[0].shape, kind, whole)
+        whole[at] = part
+    return whole
+
+
+def _room(
+    slices: int, shape: tuple[int, int], kind: np.dtype[Any], filled: NDArray[np.generic] | None = None
+) -> NDArray[np.generic]:
+    """Memory for all slices, unless it is more than a volume may take; with what is `filled` already."""
+    rows, columns = shape
+    size = slices * rows * columns * kind.itemsize
+    if size > LARGEST_BYTES:
+        taken = f"would take {size / 1e9:.1f} GB"
+        raise Unusable(f"{slices} slices of {rows} x {columns} pixels {taken}, more than a volume may take")
+    return np.empty((slices, rows, columns), kind) if filled is None else filled.astype(kind)
 
 
 def _narrow(values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import made_dicom as made
 import numpy as np
@@ -11,7 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian
 
-from spineps_pacs.analysis.rebuild import rebuild, volumes
+from spineps_pacs.analysis.planes import planes
+from spineps_pacs.analysis.rebuild import found_in, load, rebuild, volumes
 from spineps_pacs.domain.errors import Unusable
 
 
@@ -169,6 +172,35 @@ def test_a_header_that_claims_gigabytes_is_refused_before_memory_is_taken() -> N
     claims = made.enhanced(*made.grid())
     claims.NumberOfFrames = 2_000_000_000
     assert rebuild(made.gathered([claims])).voxels.shape == (7, 16, 12)
+
+
+def test_more_slices_than_a_volume_may_take_are_refused_before_memory_is_taken() -> None:
+    """5,000 slices of a CT, of which only the first is ever read."""
+    dataset = made.series(*made.grid((1, 512, 512)))[0]
+    (plane,) = planes(dataset)
+    many = [replace(plane, position=(4.0 * at, -90.0, 120.0), sop_instance_uid=str(at)) for at in range(5000)]
+    (found,) = found_in(many)
+    read: list[int] = []
+
+    def reader(source: int) -> Dataset:
+        read.append(source)
+        return dataset
+
+    with pytest.raises(Unusable, match=r"5000 slices of 512 x 512 pixels would take 2\.6 GB"):
+        load(found, reader)
+    assert read == [0]
+
+
+def test_slices_of_several_kinds_make_one_that_holds_them_all() -> None:
+    """Unsigned, signed and real values from slice to slice, in any order."""
+    expected = rebuild(made.gathered(base())).voxels.astype(np.float64)
+    for intercepts in itertools.permutations(("0", "-1024", "0.5")):
+        datasets = made.series(*made.grid(), RescaleIntercept=lambda at, of=intercepts: of[at % 3], RescaleSlope="1")
+        found = rebuild(made.gathered(datasets)).voxels
+        assert found.dtype == np.float32  # exact for 16 bits
+        change = np.array([float(intercepts[at % 3]) for at in range(7)])
+        change = change if np.allclose(found[0] - expected[0], change[0]) else change[::-1]
+        assert np.allclose(found - expected, change[:, None, None])
 
 
 def test_frames_without_groups_lie_at_their_offsets_or_are_refused() -> None:
