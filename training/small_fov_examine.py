@@ -111,7 +111,7 @@ def examined(engine: SmallFovEngine, seen: Scan) -> dict[str, Any]:
         own, told, margin = instance_ids(found), levels(found), found.fit.margin if found.fit else None
     except Unusable as reason:
         why = str(reason)
-    own = np.where(seen.cut, 0, own).astype(np.uint16)
+    own = _asked(own, seen)
     case = named_case(InstanceMask(own, geometry), InstanceMask(seen.truth, geometry))
     bones = [i for i in _ordered(seen.truth) if i < DISC_OFFSET]
     true = Levels(LevelMethod.MODEL, tuple(LevelChoice(i, n, i) for n, i in enumerate(bones, 1) if i != SACRUM_ID))
@@ -127,6 +127,13 @@ def examined(engine: SmallFovEngine, seen: Scan) -> dict[str, Any]:
         "exact": case.exact,
         "anomalies": [sorted(case.true), sorted(case.found)],
     }
+
+
+def _asked(own: Ids, seen: Scan) -> Ids:
+    """Without the objects that lie, for the greater part of what is true there, on what is cut off."""
+    beyond = np.bincount(own[seen.cut], minlength=300)
+    within = np.bincount(own[seen.truth > 0], minlength=300)
+    return np.asarray(np.where((beyond > within)[own] | seen.cut, 0, own), dtype=np.uint16)
 
 
 def _ordered(ids: Ids) -> list[int]:
