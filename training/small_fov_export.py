@@ -65,9 +65,13 @@ class Graph:
         return self.put("Resize", (image, "", scales), mode="linear", coordinate_transformation_mode="half_pixel")
 
 
-@torch.no_grad()
 def onnx(network: SmallFov) -> bytes:
     """The network as an ONNX file that takes any number of slices."""
+    with torch.no_grad():
+        return _onnx(network)
+
+
+def _onnx(network: SmallFov) -> bytes:
     graph, image, seen = Graph(), "image", []
     for down in network.down:
         for module in down:
@@ -96,7 +100,8 @@ def settled(checkpoint: Path, part: str, pool: list[Whole]) -> SmallFov:
     with torch.no_grad():
         for _ in range(SETTLING):
             network.coarse(torch.from_numpy(draw(pool, rng).slices))
-    return network.eval()
+    network.eval()
+    return network
 
 
 def main() -> None:

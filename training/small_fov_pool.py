@@ -71,7 +71,7 @@ def truth(labels: Labels, spine: Spine) -> tuple[Bytes, Bytes]:
 def first_sacral(labels: Labels, spine: Spine) -> NDArray[np.bool_]:
     """The body of S1: the part of the sacrum that lies in the box of its first piece."""
     piece = spine.sacrum[0]
-    found = labels.structures == SACRUM_ID
+    found: NDArray[np.bool_] = labels.structures == SACRUM_ID
     places = np.argwhere(found)
     here = (labels.geometry.to_world(places) - piece.placed.origin) @ piece.placed.axes.T
     body = piece.body
