@@ -90,11 +90,7 @@ def finish(sheet: Sheet, dataset: Dataset, *, number: int = 1) -> Result:
     set_times(sheet.identity, dataset)
     carried[tag_of("ContributingEquipmentSequence")] = _contributors(sheet)
     set_scheme(sheet.options, dataset)
-    for keyword in NEVER_EMPTY:
-        if tag_of(keyword) not in carried:
-            setattr(dataset, keyword, "")
-    if "SpecificCharacterSet" in dataset:
-        del dataset.SpecificCharacterSet
+    leave_to_source(dataset, carried)
     set_file_meta(sheet.options, dataset)
     content = file_bytes(dataset, carried, sheet.sources.first)
     return Result(sheet.kind.name, str(dataset.SOPClassUID), str(dataset.SOPInstanceUID), content)
@@ -128,6 +124,15 @@ def _series(sheet: Sheet, dataset: Dataset, number: int) -> None:
         dataset.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
         for item in dataset.get("DimensionIndexSequence", []):
             item.DimensionOrganizationUID = organization
+
+
+def leave_to_source(dataset: Dataset, carried: Elements) -> None:
+    """What is carried over as bytes is not written twice; what must be there and is not carried over is empty."""
+    for keyword in NEVER_EMPTY:
+        if tag_of(keyword) not in carried:
+            setattr(dataset, keyword, "")
+    if "SpecificCharacterSet" in dataset:
+        del dataset.SpecificCharacterSet
 
 
 def set_equipment(options: Options, dataset: Dataset) -> None:

@@ -9,10 +9,17 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from spineps_pacs.domain.ports import Result
-from spineps_pacs.encode.header import NEVER_EMPTY, set_equipment, set_file_meta, set_scheme, set_times
+from spineps_pacs.encode.header import (
+    NEVER_EMPTY,
+    leave_to_source,
+    set_equipment,
+    set_file_meta,
+    set_scheme,
+    set_times,
+)
 from spineps_pacs.encode.identity import Identity
 from spineps_pacs.encode.options import Options
-from spineps_pacs.encode.verbatim import PATIENT_AND_STUDY, file_bytes, tag_of, verbatim
+from spineps_pacs.encode.verbatim import PATIENT_AND_STUDY, file_bytes, verbatim
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,7 @@ def stub(dataset: Dataset) -> Dataset:
 def finish(kind: str, dataset: Dataset, first: Dataset, paper: Paper) -> Result:
     """The complete file: patient and study as the first result has them, equipment and times set."""
     carried = verbatim(first, PATIENT_AND_STUDY)
-    for keyword in NEVER_EMPTY:
-        if tag_of(keyword) not in carried:
-            setattr(dataset, keyword, "")
-    if "SpecificCharacterSet" in dataset:
-        del dataset.SpecificCharacterSet
+    leave_to_source(dataset, carried)
     set_equipment(paper.options, dataset)
     set_times(paper.identity, dataset)
     set_scheme(paper.options, dataset)
