@@ -80,19 +80,27 @@ def sqlite_url(file: Path) -> str:
 def open_database(url: str) -> sa.Engine:
     """The database, with our tables in it, brought up to date; one that a newer release made is refused."""
     engine = _sqlite(url) if url.startswith("sqlite") else _postgres(url)
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            # two processes that start together must not both make the tables
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7364061)"))
-        METADATA.create_all(connection)
-        found = connection.execute(sa.select(sa.func.max(VERSION.c.version))).scalar()
-        if found is None:
-            connection.execute(VERSION.insert().values(version=SCHEMA_VERSION))
-        elif found > SCHEMA_VERSION:
-            raise SettingsError(f"a newer release made the records (version {found}, this one reads {SCHEMA_VERSION})")
-        else:
-            _bring_up_to_date(connection, int(found))
+    try:
+        with engine.begin() as connection:
+            _prepare(connection)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
+
+
+def _prepare(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # two processes that start together must not both make the tables
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7364061)"))
+    METADATA.create_all(connection)
+    found = connection.execute(sa.select(sa.func.max(VERSION.c.version))).scalar()
+    if found is None:
+        connection.execute(VERSION.insert().values(version=SCHEMA_VERSION))
+    elif found > SCHEMA_VERSION:
+        raise SettingsError(f"a newer release made the records (version {found}, this one reads {SCHEMA_VERSION})")
+    else:
+        _bring_up_to_date(connection, int(found))
 
 
 def _bring_up_to_date(connection: sa.Connection, found: int) -> None:

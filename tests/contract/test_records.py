@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from twins import DictRecords
 
 from contract.conftest import Clock
-from spineps_pacs.domain.errors import Cancelled
+from spineps_pacs.domain.errors import Cancelled, SettingsError
 from spineps_pacs.domain.job import Finding, Job, Sending, State, Verdict
 from spineps_pacs.domain.ports import Receipt
 from spineps_pacs.storage.records import SqlRecords
@@ -236,3 +237,29 @@ def test_one_of_many_wins(records: Records) -> None:
     if isinstance(records, SqlRecords):
         with ThreadPoolExecutor(20) as many:
             assert sum(many.map(step, range(20))) == 1
+
+
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.real("initdb"))])
+def test_tables_of_the_version_before_are_brought_up_to_date(
+    tmp_path: Path, store: str, request: pytest.FixtureRequest
+) -> None:
+    """Their rows are read with the defaults of what is new; a store of a release to come is refused with a sentence."""
+    is_sqlite = store == "sqlite"
+    url = sqlite_url(tmp_path / "x.sqlite") if is_sqlite else request.getfixturevalue("postgres").database()
+    engine = open_database(url)
+    SqlRecords(engine, pseudonym).put(job(models=("t2w",)))
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE jobs DROP COLUMN models"))
+        connection.execute(sa.text("DELETE FROM records_version"))
+        connection.execute(sa.text("INSERT INTO records_version (version) VALUES (1)"))
+    engine.dispose()
+    for _ in range(2):
+        engine = open_database(url)
+        assert SqlRecords(engine, pseudonym).known("j") == job()
+        engine.dispose()
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO records_version (version) VALUES (999)"))
+    engine.dispose()
+    with pytest.raises(SettingsError, match="a newer release made the records"):
+        open_database(url)

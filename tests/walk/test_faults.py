@@ -31,6 +31,7 @@ pytestmark = [
 ]
 """The library leaves a socket to the garbage collector when the peer was the first to hang up; the fake PACS, which is
 the library's own server, a half data set."""
+PATIENT = stages.Patience(delivery=Retries(1000, 0.05, 0.2))
 GIVES_UP = stages.Patience(analysis=Retries(3, 0.05, 0.2), delivery=Retries(2, 0.05, 0.1))
 
 
@@ -69,7 +70,7 @@ def test_a_line_that_fails_is_waited_out(
 ) -> None:
     """Cut in a PDU, before it, or a byte a second: the job says so and waits; then each object arrives."""
     line = BadLine(pacs.port, fault, good_for)
-    back = Back(tmp_path, {"pacs": to(line.port, timeout_s=2.0)})
+    back = Back(tmp_path, {"pacs": to(line.port, timeout_s=2.0)}, patience=PATIENT)
     job = received(front)
     assert eventually(lambda: waits_with_a_reason(front, job))
     assert front.reaches(job.id, State.DELIVERING).sendings[0].reason.startswith("PACS")
@@ -85,7 +86,7 @@ def test_a_line_that_fails_is_waited_out(
 def test_a_peer_that_accepts_and_drops_gets_the_rest_later(tmp_path: Path, front: Front, pacs: FakePacs) -> None:
     """It hangs up after each object: what it accepted is not sent again, unless its answer was cut off."""
     pacs.hangs_up = True
-    back = Back(tmp_path, {"pacs": to(pacs.port)})
+    back = Back(tmp_path, {"pacs": to(pacs.port)}, patience=PATIENT)
     job = received(front)
     assert eventually(lambda: len(pacs.kept) >= 1)
     pacs.hangs_up = False
