@@ -136,6 +136,7 @@ class StudyReports:
         from spineps_pacs.analysis.study import join
         from spineps_pacs.encode.identity import Origin
         from spineps_pacs.encode.study_report import study_report
+        from spineps_pacs.encode.verify_study import verify_study
 
         joined = join([stop.station for stop in stops])
         origin = Origin(
@@ -145,6 +146,7 @@ class StudyReports:
         demonstration = any(stop.station.demonstration for stop in stops)
         reports = [stop.report for stop in stops]
         result = study_report(reports, joined, origin, encode_options(self._live()), demonstration=demonstration)
+        verify_study(result, joined, reports)
         name = outbox_name("report", result.sop_instance_uid)
         self._common.outbox.add(job.id, name, result.content)
         sendings = tuple(Sending(destination) for destination in self._destinations(stops))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,9 +16,11 @@ from encode.cases import OPTIONS, Wish, case, identity, read
 from spineps_pacs.domain.anatomy import LEVEL_IDS
 from spineps_pacs.domain.ports import Result
 from spineps_pacs.domain.study import Body, JoinedLevel, JoinedLevels, Seen
+from spineps_pacs.encode.faults import FaultyResult
 from spineps_pacs.encode.identity import Origin, Prior
 from spineps_pacs.encode.results import encode
 from spineps_pacs.encode.study_report import study_report
+from spineps_pacs.encode.verify_study import verify_study
 
 ORIGIN = Origin(datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC))
 L1, L2, T12, T13 = (LEVEL_IDS[name] for name in ("L1", "L2", "T12", "T13"))
@@ -135,3 +138,16 @@ def test_common_readers_open_it(tmp_path: Path) -> None:
     assert isinstance(found, highdicom.sr.Comprehensive3DSR)
     assert len(found.content.get_image_measurement_groups()) == 4
     assert pydicom.dcmread(path).CompletionFlag == "COMPLETE"
+
+
+def test_what_does_not_agree_is_not_sent() -> None:
+    """Read back from its bytes: other levels, other reports or another patient are a fault."""
+    result = study_report(reports(), JOINED, ORIGIN, OPTIONS)
+    verify_study(result, JOINED, reports())
+    with pytest.raises(FaultyResult, match=r"names .*T12.*, and not"):
+        verify_study(result, JoinedLevels(JOINED.levels[1:], JOINED.margin, ()), reports())
+    with pytest.raises(FaultyResult, match="refers to 2 objects that are not just the 1 reports"):
+        verify_study(result, JOINED, reports()[:1])
+    stranger = replace(result, content=result.content.replace(b"P-7 ", b"P-8 ").replace(b"P-7\0", b"P-8\0"))
+    with pytest.raises(FaultyResult, match="PatientID is not what a station's report has"):
+        verify_study(stranger, JOINED, reports())
