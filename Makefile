@@ -70,7 +70,7 @@ check: venv-test ## lint, types, pins, docs
 parity: venv ## our masks beside those of upstream, stage by stage, upstream in an environment of its own
 	@scripts/parity
 
-bench: venv ## this project beside upstream, phase by phase; QUICK=1 takes minutes, PHASES="load around" a part
+bench: venv ## this project beside upstream, phase by phase; QUICK=1 takes minutes, PHASES="load around" parts
 	@$(BIN)/spineps-pacs bench $(if $(QUICK),--quick) $(if $(PHASES),--phases $(PHASES))
 
 model-eval: venv ## the embedded model on fresh made-up spines; compares with the committed table

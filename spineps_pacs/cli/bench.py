@@ -20,7 +20,9 @@ from spineps_pacs.evaluation.bench import Answer, Row, around, markdown, merged,
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts" / "bench"
-CASE = ROOT / "build" / "bench" / "case"
+CASES = ROOT / "build" / "bench"
+WHOLE, QUARTER = (20, 900, 320), (20, 225, 320)
+"""Slices, rows and columns: the whole spine, and a quarter of its field of view."""
 BESIDE = ("load", "around", "tiles", "cutouts", "patches")
 """Parts for which upstream runs beside us."""
 ALONE = ("start", "ingest", "node", "backlog", "sizes", "pages", "gpu")
@@ -68,7 +70,7 @@ def bench(
         network), patches (labelling network); and without upstream: start, ingest, node, backlog, sizes, pages,
         gpu. By default everything.
     quick
-        One run, the smallest samples, and of the rest only the start; some minutes.
+        A quarter of the field of view, one run, the smallest samples, and of the rest only the start; some minutes.
     repeats
         Runs of which the median counts, for phases around the networks.
     threads
@@ -91,10 +93,10 @@ def bench(
         raise Unusable(f"the benchmark needs the project's sources; {SCRIPTS} is not there")
     beside = any(name in BESIDE for name in wanted)
     theirs = _run([str(ROOT / "scripts" / "upstream-env")]).strip() if beside and upstream else None
-    case = _case() if beside else CASE
-    made = Bench(SCRIPTS, case, plan, (threads, mode, precision), sys.executable, theirs)
+    size = QUARTER if quick else WHOLE
+    made = Bench(SCRIPTS, _case(size, beside), plan, (threads, mode, precision), sys.executable, theirs)
     for rows in made.measured(wanted):
-        write(out, merged(read(out)[0], rows), _facts(threads, mode, precision))
+        write(out, merged(_earlier(out, size), rows), _facts(size, made.how))
     print(markdown(read(out)[0]))
     return 0
 
@@ -202,12 +204,19 @@ def _order(name: str, plan: Plan) -> dict[str, int]:
     return {}
 
 
-def _case() -> Path:
+def _earlier(out: Path, size: tuple[int, int, int]) -> list[Row]:
+    """What was measured before on an image of the same size."""
+    rows, facts = read(out)
+    return rows if facts.get("size") == list(size) else []
+
+
+def _case(size: tuple[int, int, int], needed: bool) -> Path:
     """The folder of the phantom and the networks, made where it is missing."""
-    if not (CASE / "case.npz").is_file():
+    folder = CASES / ("case" if size == WHOLE else "case-" + "x".join(map(str, size)))
+    if needed and not (folder / "case.npz").is_file():
         _tell("the phantom and the networks (once)")
-        _run([sys.executable, str(SCRIPTS / "case.py"), str(CASE)])
-    return CASE
+        _run([sys.executable, str(SCRIPTS / "case.py"), str(folder), *map(str, size)])
+    return folder
 
 
 def _run(command: list[str]) -> str:
@@ -218,7 +227,7 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
-def _facts(threads: int, mode: str, precision: str) -> Mapping[str, Any]:
+def _facts(size: tuple[int, int, int], how: tuple[int, str, str]) -> Mapping[str, Any]:
     """The machine and the state of the project."""
     from importlib.metadata import version
 
@@ -226,7 +235,8 @@ def _facts(threads: int, mode: str, precision: str) -> Mapping[str, Any]:
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
     return {
-        "commit": commit, "version": version("spineps-pacs"), "threads": threads, "mode": mode, "precision": precision,
+        "commit": commit, "version": version("spineps-pacs"), "size": list(size),
+        **dict(zip(("threads", "mode", "precision"), how, strict=True)),
         "processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version(),
         "torch": version("torch"),
     }  # fmt: skip
