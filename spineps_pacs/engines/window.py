@@ -59,11 +59,15 @@ def tiles(shape: Sequence[int], window: Window) -> list[Box]:
 
 @lru_cache(maxsize=4)
 def gaussian(patch: tuple[int, int, int], kind: torch.dtype, peak: float) -> Tensor:
-    """The weight of each voxel of a tile; nowhere zero."""
+    """The weight of each voxel of a tile; nowhere zero. In half precision it is rounded before it is scaled, too."""
     point = np.zeros(patch)
     point[tuple(n // 2 for n in patch)] = 1
     bell = gaussian_filter(point, [n * _SIGMA for n in patch], order=0, mode="constant", cval=0)
-    weight = torch.from_numpy(bell / (bell.max() / peak)).to(kind)
+    if kind == torch.float16:
+        small = torch.from_numpy(bell).to(kind)
+        weight = small / small.max() * peak
+    else:
+        weight = torch.from_numpy(bell / (bell.max() / peak)).to(kind)
     weight[weight == 0] = weight[weight > 0].min()
     return weight
 

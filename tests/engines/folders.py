@@ -154,7 +154,9 @@ def instance_folder(folder: Path, dim: int = 16, channels: int = 10, config: Map
 
     torch.manual_seed(dim + channels)
     weights = {f"network.{name}": tensor for name, tensor in Unet3D(dim, channels).state_dict().items()}
-    opt = argparse.Namespace(channelwise=channels > 1, n_epoch=1, lr=1e-4)
+    opt = argparse.Namespace(
+        channelwise=channels > 1, n_epoch=1, lr=1e-4, lr_end_factor=0.01, l2_reg_w=1e-6, dsc_loss_w=1.0
+    )
     write(folder / "inference_config.json", INSTANCE | dict(config or {}))
     content = {"state_dict": weights, "hyper_parameters": {"opt": opt, "do2D": False},
                "pytorch-lightning_version": "2.0.0", "epoch": 1}  # fmt: skip

@@ -116,3 +116,37 @@ def test_memory_running_out_is_answered_with_smaller_batches() -> None:
         Runner(Hungry(0), torch.device("cpu"), False)(x)
     with pytest.raises(RuntimeError, match=r"size mismatch|shape"):
         Runner(torch.nn.Linear(3, 1), torch.device("cpu"), False)(x)
+
+
+class Anywhere(torch.Tensor):
+    """A tensor that lies on every device."""
+
+    def to(self, *_: object, **__: object) -> torch.Tensor:
+        return self
+
+
+class Away(Hungry):
+    """A network that knows where it was taken, and for which the GPU has no room."""
+
+    at = "cpu"
+
+    def to(self, device: object) -> torch.nn.Module:  # type: ignore[override]
+        self.at = str(device)
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return Hungry(0 if self.at == "cuda" else 9).forward(x)
+
+
+def test_one_item_that_does_not_fit_the_gpu_goes_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is the CPU's, the rest of the series stays there, and the next one starts on the GPU again."""
+    from spineps_pacs.engines.device import Runner
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    network = Away(9)
+    runner = Runner(network, torch.device("cuda"), False)
+    x = torch.arange(3.0).reshape(3, 1)
+    assert torch.equal(torch.Tensor(runner(x.as_subclass(Anywhere))), x * 2)
+    assert network.at == "cpu"
+    runner.go_home()
+    assert network.at == "cuda"

@@ -21,7 +21,16 @@ from spineps_pacs.analysis.patches import Spine, patches
 from spineps_pacs.analysis.pipeline import AnalysisSettings, analyse
 from spineps_pacs.analysis.semantic import limited, wanted_zoom
 from spineps_pacs.analysis.semantic_cleaning import Cleaning, clean
-from spineps_pacs.domain.ports import Cutouts, Engines, ModelInfo, PatchPlan, Watch, unwatched
+from spineps_pacs.domain.ports import (
+    CutoutPlan,
+    Cutouts,
+    Engines,
+    ModelInfo,
+    PatchPlan,
+    SemanticGrid,
+    Watch,
+    unwatched,
+)
 from spineps_pacs.domain.volume import Geometry, Volume
 from tests.parity.stages import RAS, Arrays
 
@@ -30,13 +39,34 @@ Pair = tuple[NDArray[np.generic], NDArray[np.generic]]
 
 
 @dataclass(frozen=True, eq=False)
+class Plans:
+    """What the three models want, and the table from the semantic network's classes to ids."""
+
+    grid: SemanticGrid
+    ids: NDArray[np.uint8]
+    cutout: CutoutPlan
+    patch: PatchPlan
+
+
+def plans_of(engines: Engines) -> Plans:
+    """The plans of loaded networks."""
+    from spineps_pacs.engines.semantic import NnUnetEngine, lookup
+
+    assert isinstance(engines.semantic, NnUnetEngine)
+    assert engines.vertebra is not None
+    assert engines.levels is not None
+    ids = lookup(engines.semantic.config.labels)
+    return Plans(engines.semantic.grid, ids, engines.vertebra.plan, engines.levels.plan)
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One whole run: what went in, what the reference kept of it, and our networks over the same folders."""
+    """One whole run: what went in, what the reference kept of it, and the plans of the models."""
 
     image: NDArray[np.int16]
     affine: NDArray[np.float64]
     kept: Arrays
-    engines: Engines
+    plans: Plans
 
     def grid(self, name: str) -> Geometry:
         """The grid of something kept."""
@@ -72,21 +102,18 @@ def unbiased(run: Run) -> Pair:
 def on_grid(run: Run) -> Pair:
     """Turned, and in the model's resolution."""
     upright = turn(run.grid("prepared"))
-    target = rescaled(upright.after, wanted_zoom(zoom(upright.after), run.engines.semantic.grid))
+    target = rescaled(upright.after, wanted_zoom(zoom(upright.after), run.plans.grid))
     return cubic(upright.there(run.kept["prepared"]), upright.after, target), run.kept["on_grid"]
 
 
-def network(run: Run) -> Pair:
+def network(run: Run, engines: Engines) -> Pair:
     """The semantic network's labels before they are cleaned."""
     image = Volume(run.kept["on_grid"], run.grid("on_grid"))
-    return run.engines.semantic.predict(image, unwatched).labels, _raw(run)
+    return engines.semantic.predict(image, unwatched).labels, _raw(run)
 
 
 def _raw(run: Run) -> NDArray[np.uint8]:
-    from spineps_pacs.engines.semantic import NnUnetEngine, lookup
-
-    assert isinstance(run.engines.semantic, NnUnetEngine)
-    return lookup(run.engines.semantic.config.labels)[run.kept["classes"]]
+    return run.plans.ids[run.kept["classes"]]
 
 
 def cleaning(run: Run) -> Pair:
@@ -100,8 +127,7 @@ def cutting(run: Run) -> Pair:
 
 
 def _cut(run: Run) -> tuple[Cutouts, list, tuple]:  # type: ignore[type-arg]
-    assert run.engines.vertebra is not None
-    plan, upright = run.engines.vertebra.plan, turn(run.grid("semantic"))
+    plan, upright = run.plans.cutout, turn(run.grid("semantic"))
     grid = rescaled(upright.after, plan.spacing_pir)
     whole = nearest(upright.there(run.kept["semantic"].astype(np.uint8)), upright.after, grid)
     box = bounding_box(whole > 0, int(MARGIN_MM / min(zoom(grid))))
@@ -115,11 +141,11 @@ def _cut(run: Run) -> tuple[Cutouts, list, tuple]:  # type: ignore[type-arg]
     return cut(known, part.after, wanted), wanted, (part, inside.shape, plan)
 
 
-def parts(run: Run) -> Pair:
+def parts(run: Run, engines: Engines) -> Pair:
     """The instance network's answer to the reference's cutouts."""
-    assert run.engines.vertebra is not None
+    assert engines.vertebra is not None
     given = Cutouts(run.kept["cutouts"].astype(np.uint8), ())
-    return run.engines.vertebra.predict(given, unwatched), run.kept["parts"]
+    return engines.vertebra.predict(given, unwatched), run.kept["parts"]
 
 
 def fusing(run: Run) -> Pair:
@@ -177,14 +203,13 @@ def _ranked(run: Run) -> Spine:
 
 def patching(run: Run) -> Pair:
     """The patches around the reference's vertebrae, normalised."""
-    assert run.engines.levels is not None
-    return patches(_ranked(run), run.engines.levels.plan).cutouts.arrays, run.kept["patches"]
+    return patches(_ranked(run), run.plans.patch).cutouts.arrays, run.kept["patches"]
 
 
-def scoring(run: Run) -> Pair:
+def scoring(run: Run, engines: Engines) -> Pair:
     """All heads' soft-max scores of the reference's patches, side by side."""
-    assert run.engines.levels is not None
-    ours = run.engines.levels.predict(Cutouts(run.kept["patches"], ()), unwatched)
+    assert engines.levels is not None
+    ours = engines.levels.predict(Cutouts(run.kept["patches"], ()), unwatched)
     names = sorted(ours)
     return tuple(np.concatenate([h[n] for n in names], axis=1) for h in (ours, _heads(run)))  # type: ignore[return-value]
 
@@ -208,16 +233,14 @@ class _Told:
 
 def naming(run: Run) -> Pair:
     """The path through the reference's scores, and the vertebrae under their names."""
-    assert run.engines.levels is not None
-    told = _Told(run.engines.levels.info, run.engines.levels.plan, _heads(run))
+    told = _Told(ModelInfo("labeling", "", "", ""), run.plans.patch, _heads(run))
     way = turn(run.grid("ranked"))
     return way.back(labelled(_ranked(run), told, Numbering(Mode.UPSTREAM), unwatched).vertebrae), run.kept["named"]
 
 
 def completing(run: Run) -> Pair:
     """Discs, endplates and sacrum added to the reference's names; structures and instances side by side."""
-    assert run.engines.vertebra is not None
-    way, plan = turn(run.source), run.engines.vertebra.plan
+    way, plan = turn(run.source), run.plans.cutout
     structures = way.there(_pasted(run, "matched").astype(np.uint8))
     named = way.there(_pasted(run, "named"))
     found = completed(structures, named, plan.sacrum_ids, plan.metal_ids, Mode.UPSTREAM)
@@ -225,9 +248,9 @@ def completing(run: Run) -> Pair:
     return np.stack([way.back(a).astype(np.uint16) for a in found]), theirs
 
 
-def final(run: Run) -> tuple[Pair, Pair]:
+def final(run: Run, engines: Engines) -> tuple[Pair, Pair]:
     """Both final masks, each side on its own from the image on."""
-    report = analyse(run.volume, run.engines, AnalysisSettings(Mode.UPSTREAM))
+    report = analyse(run.volume, engines, AnalysisSettings(Mode.UPSTREAM))
     return (
         (report.structures.labels, run.kept["structures"]),
         (report.instances.labels, run.kept["instances"]),

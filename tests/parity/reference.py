@@ -18,6 +18,7 @@ import torch
 from monai.transforms import NormalizeIntensity
 from reference_whole import whole
 from spineps import phase_instance, phase_labeling, phase_post
+from spineps.get_models import get_actual_model
 from spineps.lab_model import VertLabelingClassifier
 from spineps.seg_enums import ErrCode, OutputType
 from spineps.seg_pipeline import NoOpDebugSink
@@ -138,7 +139,28 @@ def patches(case):
     return {"patches": np.stack(done), "named": named.get_seg_array()}
 
 
-STAGES = {"corpora": corpora, "instances": instances, "post": post, "path": path, "patches": patches, "whole": whole}
+def network(case):
+    """One network over the folder that the case names, loaded as the reference loads it."""
+    model = get_actual_model(Path(str(case["folder"])), use_cpu=True).load()
+    if "image" in case:
+        found = model.segment_scan(_nii(case["image"], case["affine"], seg=False), resample_to_recommended=False)
+        return {"labels": found[OutputType.seg].get_seg_array()}
+    if "cutouts" in case:
+        cutouts = [_nii(c.astype(np.uint16), case["affine"]) for c in case["cutouts"]]
+        return {"parts": np.stack([f[OutputType.seg].get_seg_array() for f in model.run_batch(cutouts, batch_size=1)])}
+    soft, _ = model._run_array(case["patch"])
+    return {f"head_{head}": scores for head, scores in soft.items()}
+
+
+STAGES = {
+    "network": network,
+    "corpora": corpora,
+    "instances": instances,
+    "post": post,
+    "path": path,
+    "patches": patches,
+    "whole": whole,
+}
 
 
 def main(folder):

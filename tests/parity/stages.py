@@ -36,10 +36,10 @@ def plan(spacing: tuple[float, float, float]) -> CutoutPlan:
     return CutoutPlan(spacing, CUTOUT, 10, CLASSES, 100 * volume, 250 * volume)
 
 
-def soiled_spines(seeds: range) -> Iterator[tuple[str, cases.Truth, NDArray[np.uint8]]]:
+def soiled_spines(seeds: range, names: list[str]) -> Iterator[tuple[str, cases.Truth, NDArray[np.uint8]]]:
     """Every named spine as a network may have seen it, and plain, and with two bodies in one."""
     for seed in seeds:
-        for name in cases.WISHES:
+        for name in names:
             spine = cases.truth(name, seed)
             yield f"{name}-true-{seed}", spine, spine.structures
             yield f"{name}-soiled-{seed}", spine, cases.soiled(spine.structures, seed)

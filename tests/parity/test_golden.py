@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.parity.compare import GOLDEN, compared
+from tests.parity import whole
+from tests.parity.compare import GOLDEN, compared, ours
 from tests.parity.stages import STAGES, Arrays
 
 HALF_PRECISION = 4e-3
+NETWORKS = sorted(GOLDEN.glob("network-*.npz"))
 INTEGER = [p for p in sorted(GOLDEN.glob("*.npz")) if p.stem.split("-")[0] in {"corpora", "instances", "post"}]
 
 
@@ -42,3 +44,17 @@ def test_patches_are_the_references() -> None:
     given, answered = _held(GOLDEN / "patches-small.npz")
     ours = STAGES["patches"](given)["patches"]
     assert np.abs(ours - answered["patches"].astype(np.float32)).max() < HALF_PRECISION
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda p: p.stem)
+def test_networks_of_seeded_weights_answer_as_the_references(path: Path, tmp_path: Path) -> None:
+    """Folders of every published layout, several folds and mirror images among them, give the reference's answer."""
+    given, answered = _held(path)
+    line = compared(path.stem, ours(path.stem, given, tmp_path), answered)
+    assert line.same, line.what
+
+
+def test_every_phase_of_a_whole_run_is_the_references() -> None:
+    """On a real image each phase without a network gives what the reference's own phase gave for the same input."""
+    beyond = [row for row in whole.small_rows(whole.golden_run()) if not row[1]]
+    assert beyond == []
