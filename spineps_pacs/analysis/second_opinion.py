@@ -111,7 +111,11 @@ def second_opinion(
     settings: OpinionSettings | None = None,
 ) -> Opinion:
     """The two results (instance mask in ids of the project, and names) on one grid, joined."""
-    found = opinion(by_overlap(first, second), votes, settings)
+    pairs, wanted = by_overlap(first, second), settings or OpinionSettings()
+    if all(p.level is None for p in pairs):  # nobody checks the second: its own doubt counts
+        least = min((c.confidence for c in second[1].choices if c.confidence is not None), default=1.0)
+        wanted = replace(wanted, trust={**wanted.trust, "small-fov": min(wanted.trust["small-fov"], least)})
+    found = opinion(pairs, votes, wanted)
     if found.levels.method is LevelMethod.COUNTED or found.table:
         return found
     return replace(found, levels=replace(found.levels, margin=first[1].margin))

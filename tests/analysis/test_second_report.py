@@ -142,3 +142,18 @@ def test_a_neighbouring_station_votes() -> None:
     assert votes(known(report), silent) == ()
     after = reviewed(report, Twin(TRUE), others=[known(other)])
     assert "another station (1) speaks against them" in after.flags[0].sentence
+
+
+def test_what_only_the_second_names_is_as_sure_as_it_says() -> None:
+    """Where the first only counted, the joined confidence is no higher than the second's own margin."""
+    said = TRUE.said.copy()
+    said[:, ::2] = np.where(said[:, ::2] > 0, said[:, ::2] - 1, 0)  # half of the voxels one name higher
+    counted = replace(_report(), levels=Levels(LevelMethod.COUNTED, _report().levels.choices))
+    after = reviewed(counted, Twin(replace(TRUE, said=said)))
+    assert after.second is not None
+    assert after.second.verdict == "only one could name"
+    assert after.second.confidence is not None
+    assert after.second.confidence < 0.1
+    sure = reviewed(counted, Twin(TRUE)).second
+    assert sure is not None
+    assert sure.confidence == pytest.approx(0.9)
