@@ -118,6 +118,8 @@ class DbosChain:
         same = wanted.id == job.id
         if same and recalled(job):
             raise Unusable(f"job {job_id} was recalled, and the same models would give the same results; name others")
+        if same and priority is not None:
+            self._records.put(job)
         turn = self._records.again(job_id, state, "started anew") if same else self._succeed(job, wanted)
         stage = SELECT if state is State.ARRIVING else ANALYSE
         return self.put(Work(stage, wanted.id, turn, priority=job.priority))
@@ -140,10 +142,10 @@ class DbosChain:
         job = self._records.known(job_id)
         if job is None or self._records.erased(job_id) or not receivers:
             raise Unusable(f"job {job_id} has nothing that could be recalled: nobody has it, or its data was erased")
-        turn = self._records.again(job_id, State.DELIVERING, f"recalled: {reason}")
         sendings = tuple(Sending(name, State.DELIVERING) for name in sorted(receivers))
         job = replace(job, state=State.DELIVERING, sendings=sendings, results=(*job.results, note))
-        self._records.put(job)
+        self._records.put(job)  # from here on it is a job on its way, which is revived whoever dies
+        turn = self._records.again(job_id, State.DELIVERING, f"recalled: {reason}")
         return [work.id for work in self._resume(job, turn)]
 
     def revive(self, job: Job) -> list[str]:

@@ -246,6 +246,27 @@ def test_an_outage_is_waited_for_without_computing_anew(bench: Bench) -> None:
     assert all(5 <= waits[0] <= 10 <= wait <= 40 for wait in waits[1:])
 
 
+def test_an_outage_of_an_hour_is_outlasted(bench: Bench) -> None:
+    """With the attempts and delays that a node has by itself, at injected times; analysed once, delivered once."""
+    bench.patience = Patience()
+    analyses: list[str] = []
+
+    def counting(series: Series, watch: Phases) -> Sequence[Result]:
+        analyses.append(series.series_uid)
+        return stand_in(series, watch)
+
+    bench.produce = counting
+    waiting, now = [(0.0, Work(SELECT, "j", 0))], 0.0
+    while waiting:
+        waiting.sort(key=lambda due: due[0])
+        now, work = waiting.pop(0)
+        bench.a.down = now < 3600.0
+        waiting += [(now + following.delay_s, following) for following in bench.stages().run(work)]
+    assert bench.now().state is State.CONFIRMED
+    assert 3600.0 <= now < 3 * 3600.0
+    assert (len(analyses), len(bench.a.kept), len(bench.b.kept)) == (1, 2, 2)
+
+
 def test_a_destination_that_stays_down_is_a_dead_letter(bench: Bench) -> None:
     """After the last attempt; the other destination has its results; the reason is kept."""
     bench.a.down = True
