@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
 
-from spineps_pacs.app import Shared
+from spineps_pacs.app import Shared, trouble
 from spineps_pacs.desk import STATION, STUDY_LEVELS, write_page
 from spineps_pacs.domain.anatomy import VERTEBRAE
 from spineps_pacs.domain.attributes import text, whole
@@ -40,11 +41,16 @@ _NOTHING = "no two of the {} stations share a frame of reference; levels can onl
 
 @dataclass(frozen=True)
 class _Stop:
-    """One station: its job, what is kept of it, and its report."""
+    """One station: its job, what is kept of it, and where its report lies."""
 
     job: Job
     station: Station
-    report: Result
+    path: Path
+
+    @property
+    def report(self) -> Result:
+        """Its report, read."""
+        return Result("report", "", "", self.path.read_bytes())
 
     @property
     def top(self) -> float:
@@ -67,9 +73,16 @@ class StudyReports:
         wanted = self._live().study
         made: list[str] = []
         for jobs in self._studies.several() if wanted.join_stations else ():
-            if complete(jobs, self._clock(), wanted.quiet_s, self._expected(jobs)):
-                made += self._join(jobs)
+            try:
+                made += self._join(jobs) if self._due(jobs, wanted.quiet_s) else ()
+            except Exception as error:  # noqa: BLE001  one study must not hold the others up; it is tried again
+                trouble("study", error)
         return made
+
+    def _due(self, jobs: Sequence[Job], quiet_s: float) -> bool:
+        """Images are asked only while a study is not quiet yet."""
+        now = self._clock()
+        return complete(jobs, now, quiet_s) or complete(jobs, now, quiet_s, self._expected(jobs))
 
     def _expected(self, jobs: Sequence[Job]) -> int | None:
         """How many series the study has, where its images say so."""
@@ -102,9 +115,8 @@ class StudyReports:
             file = self._common.folder / PAGES / job.id / STATION
             report = next((name for name in job.results if kind_of(name) == "report"), None)
             if report is not None and file.is_file() and not recalled(job):
-                content = self._common.outbox.path(job.id, report).read_bytes()
                 station = Station.from_json(file.read_text(encoding="utf-8"))
-                yield _Stop(job, station, Result("report", "", "", content))
+                yield _Stop(job, station, self._common.outbox.path(job.id, report))
 
     def _job(self, stops: Sequence[_Stop], frame: str) -> Job:
         """The job of a study's report: the same for the same stations, wherever and whenever it is made."""

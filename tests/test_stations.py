@@ -184,8 +184,7 @@ def test_a_crash_in_between_leaves_one_report(common: app.Shared, *, written: bo
     analysed(common, "upper", UPPER)
     analysed(common, "lower", LOWER)
     dying: Any = DyingRecords(common.records, written=written)
-    with pytest.raises(OSError, match="power"):
-        joiner(replace(common, records=dying)).step()
+    assert joiner(replace(common, records=dying)).step() == []
     (made_id,) = joiner(common).step()
     assert len(common.outbox.names(made_id)) == 1
     assert len(page(common, made_id)["levels"]) == len(NAMES)
@@ -271,6 +270,17 @@ def test_it_is_delivered_like_any_report_and_has_no_images_to_forward(common: ap
             chain.rerun(made_id)
     finally:
         chain.close()
+
+
+def test_a_study_that_cannot_be_read_holds_no_other_up(common: app.Shared) -> None:
+    """What is kept of one station is broken; the other study is joined."""
+    for name, kept in (("a", UPPER), ("b", LOWER), ("c", UPPER), ("d", LOWER)):
+        job = analysed(common, name, kept)
+        if name in "ab":
+            common.records.put(replace(job, study_uid="1.2.3.4.0"))
+    (common.folder / desk.PAGES / "a" / desk.STATION).write_text("{")
+    (made_id,) = joiner(common).step()
+    assert [station["job"] for station in page(common, made_id)["stations"]] == ["c", "d"]
 
 
 def test_the_order_of_the_stations_does_not_depend_on_their_arrival(common: app.Shared) -> None:
