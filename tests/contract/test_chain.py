@@ -165,6 +165,15 @@ def test_rerun_begins_a_new_turn(bench: Bench, verdict: Verdict | None, state: S
     assert bench.done(1) == [work]
 
 
+def test_rerun_takes_another_priority(bench: Bench) -> None:
+    """It stays with the job, so that what follows has it too."""
+    bench.add(state=State.SKIPPED, verdict=Verdict(False, "not T2"))
+    bench.chain.rerun("j", priority=7)
+    job = bench.records.known("j")
+    assert job is not None
+    assert (job.priority, job.state) == (7, State.WAITING)
+
+
 def test_other_models_make_another_job(engine: Bench) -> None:
     """It takes the place of the old one, which keeps what it sent; the old models again bring the first job back."""
     assert isinstance(engine.chain, DbosChain)
