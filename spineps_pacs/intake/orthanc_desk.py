@@ -87,14 +87,21 @@ class OrthancDesk:
         except ModelError as error:
             return JSONResponse({"error": str(error)}, 400)
         job = self._job(wish.orthanc_id)
-        if wish.now and job is not None and (wish.models is not None or job.ended or job.state is State.DELIVERED):
-            with contextlib.suppress(Unusable):  # its images are gone from here; Orthanc has them
+        if wish.now and job is not None and self._begins_anew(job, wish):
+            try:
                 return JSONResponse({"work": self._back.chain.rerun(job.id, wish.models, wish.priority)}, 202)
+            except Unusable as error:
+                return JSONResponse({"error": str(error)}, 409)
         if wish.models is not None:
             note = {"models": wish.models, "priority": wish.priority}
             self._back.notes.put(wish.orthanc_id, WISHED, json.dumps(note))
         self._back.intake.hand_over(wish.orthanc_id, wish.now, wish.priority)
         return JSONResponse({"id": wish.orthanc_id}, 202)
+
+    def _begins_anew(self, job: Job, wish: Wish) -> bool:
+        """A job at its end, or one that is wished with other models; one that was erased is pulled once more."""
+        wanted = wish.models is not None or job.ended or job.state is State.DELIVERED
+        return wanted and not self._back.records.erased(job.id)
 
     async def _show(self, request: Request) -> JSONResponse:
         orthanc_id = str(request.path_params["id"])

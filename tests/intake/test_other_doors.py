@@ -304,6 +304,17 @@ def test_a_series_is_run_with_models_and_priority(node: Node, counter: Counter, 
     assert (shown["models"], shown["priority"]) == ([], 9)
 
 
+def test_a_series_that_was_erased_here_is_pulled_once_more(node: Node, counter: Counter, orthanc_id: str) -> None:
+    """Its images are gone from the node, and Orthanc still has them."""
+    counter.run(orthanc_id)
+    job = made_job(node, counter)
+    node.records.move(job.id, 0, State.SKIPPED, "not T2")
+    node.records.erase(job.id)
+    node.inbox.forget(node.inbox.quiet(float("inf"))[0])
+    assert counter.run(orthanc_id).json() == {"id": orthanc_id}
+    assert counter.desk.step() == 1
+
+
 @pytest.mark.parametrize(
     ("wishes", "word"),
     [
