@@ -63,11 +63,14 @@ confirm = "query"
     )
 
 
-def fetch(place: Place, pacs: str, series_uid: str) -> dict[str, Any]:
-    """One series out of the PACS into the node, to its end; the command's words and exit code."""
-    command = [*SPINEPS, "fetch", "--config", str(place.config), "--pacs", pacs, "--series", series_uid, "--wait", "4"]
+def fetch(place: Place, pacs: str, study_uid: str, series_uid: str) -> str:
+    """One series out of the PACS into the node, to its end; the command's words. SystemExit when it fails."""
+    wanted = ["--pacs", pacs, "--study", study_uid, "--series", series_uid, "--wait", "4"]
+    command = [*SPINEPS, "fetch", "--config", str(place.config), *wanted]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    return {"said": done.stdout + done.stderr, "code": done.returncode}
+    if done.returncode:
+        raise SystemExit(f"fetch from {pacs}: {done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def story_archive(place: Place) -> dict[str, Any]:
@@ -82,8 +85,9 @@ def story_archive(place: Place) -> dict[str, Any]:
         node = subprocess.Popen([*SPINEPS, "serve", "--config", str(place.config)], stdout=log, stderr=log)
         log.close()
         wait_for(lambda: b"listening" in (place.folder / "node.log").read_bytes())
-        told: dict[str, Any] = {"moved": fetch(place, "moves", found[t2]["SeriesInstanceUID"])}
-        told["web"] = fetch(place, "web", found[other]["SeriesInstanceUID"])
+        study = get(orthanc, "/studies?expand")[0]["MainDicomTags"]["StudyInstanceUID"]
+        told: dict[str, Any] = {"moved": fetch(place, "moves", study, found[t2]["SeriesInstanceUID"])}
+        told["web"] = fetch(place, "web", study, found[other]["SeriesInstanceUID"])
         wait_for(lambda: arrived(orthanc) and place.node_states() == ["confirmed"])
         node.send_signal(signal.SIGTERM)
         told |= {"exit": node.wait(60), "orphans": nodes(place), "objects": objects(orthanc)}

@@ -12,10 +12,8 @@ pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.m
 def test_the_node_reads_and_sends_by_every_protocol(play: Play) -> None:
     """In by C-FIND and C-MOVE, and by QIDO and WADO; out by C-STORE and by STOW-RS, each confirmed by a query."""
     told = play("archive")
-    assert told["moved"]["code"] == 0, told["moved"]["said"]
-    assert "confirmed" in told["moved"]["said"] or "delivered" in told["moved"]["said"]
-    assert told["web"]["code"] == 0, told["web"]["said"]
-    assert "skipped" in told["web"]["said"]
+    assert "confirmed" in told["moved"] or "delivered" in told["moved"]
+    assert "skipped" in told["web"]
     assert kinds(told["objects"]["objects"]) == FIRST
     assert told["objects"]["studies"] == 1
     assert (told["exit"], told["orphans"]) == (0, [])
