@@ -55,13 +55,6 @@ def running(target: Any, plan: Plan) -> Iterator[Any]:
         process.close()
 
 
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    peer = FakePacs()
-    yield peer
-    peer.close()
-
-
 def received(ground: Ground, *names: str) -> list[str]:
     """Series that were received and made jobs; the ids of these jobs, not of those that were there before."""
     front = Front(ground)

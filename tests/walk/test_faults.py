@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,20 +32,6 @@ pytestmark = [
 the library's own server, a half data set."""
 PATIENT = stages.Patience(delivery=Retries(1000, 0.05, 0.2))
 GIVES_UP = stages.Patience(analysis=Retries(3, 0.05, 0.2), delivery=Retries(2, 0.05, 0.1))
-
-
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    peer = FakePacs()
-    yield peer
-    peer.close()
-
-
-@pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
-    half = Front(tmp_path)
-    yield half
-    half.close()
 
 
 def to(port: int, timeout_s: float = 10.0) -> DimseDestination:

@@ -8,7 +8,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,13 +124,6 @@ def test_twenty_thousand_images_lose_nothing(tmp_path: Path) -> None:
     """Long form: 20,000 images."""
     began = time.monotonic()
     print(told(load(tmp_path, 20_000 // ASSOCIATIONS), time.monotonic() - began))  # noqa: T201  figures for -s
-
-
-@pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
-    half = Front(tmp_path)
-    yield half
-    half.close()
 
 
 def recorded(images: list[Dataset]) -> list[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,20 +17,6 @@ from walk.peers import FakePacs, send
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
 """The library leaves a socket to the garbage collector when the peer was the first to hang up."""
-
-
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    peer = FakePacs()
-    yield peer
-    peer.close()
-
-
-@pytest.fixture
-def front(tmp_path: Path) -> Iterator[Front]:
-    half = Front(tmp_path)
-    yield half
-    half.close()
 
 
 def destination(pacs: FakePacs) -> dict[str, DimseDestination]:

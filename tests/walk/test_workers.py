@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from walk.peers import FakePacs
 from walk.test_crash import check_arrivals, received, running, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
-
-
-@pytest.fixture
-def pacs() -> Iterator[FakePacs]:
-    peer = FakePacs()
-    yield peer
-    peer.close()
 
 
 def test_a_running_analysis_is_cancelled(tmp_path: Path, pacs: FakePacs) -> None:
