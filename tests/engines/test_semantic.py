@@ -21,8 +21,6 @@ from tests.engines import folders
 
 INFO = ModelInfo("semantic", "tiny", "v1", "0" * 64)
 
-F64 = torch.float64
-
 
 def volume(shape: tuple[int, int, int] = (34, 27, 13), spacing: tuple[float, ...] = (0.75, 0.75, 1.65)) -> Volume:
     voxels = np.random.default_rng(3).integers(0, 1200, shape).astype(np.uint16)
@@ -50,7 +48,12 @@ def nnunet_labels(folder: Path, image: Volume, folds: tuple[int, ...], mirroring
 @pytest.fixture
 def rounded_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tile's weights as nnunetv2 has them; SPINEPS rounds them before they are scaled."""
-    monkeypatch.setattr(window_module, "gaussian", lambda patch, kind, peak: gaussian(patch, F64, peak).to(kind))
+
+    def late(patch: tuple[int, int, int], kind: torch.dtype, peak: float) -> torch.Tensor:
+        weight = gaussian(patch, torch.float64, peak).to(kind)
+        return weight.masked_fill(weight == 0, float(weight[weight > 0].min()))
+
+    monkeypatch.setattr(window_module, "gaussian", late)
 
 
 CASES: dict[str, dict[str, Any]] = {

@@ -7,6 +7,7 @@ classifier says means nothing; its scores are far apart, so that rounding decide
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import shutil
 from pathlib import Path
@@ -32,6 +33,13 @@ def main(root: Path) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(config | {"default_step_size": STEP}), encoding="utf-8")
     labeling(root / "labeling")
+
+
+def stale(root: Path) -> bool:
+    """True where the folders are not there, or were made of other embedded networks."""
+    weights = ("semantic/fold_0/checkpoint_final.pth", "instance/synthetic-spine-weights.ckpt")
+    same = (root / w for w in weights)
+    return not all(at.is_file() and filecmp.cmp(at, EMBEDDED / w, False) for at, w in zip(same, weights, strict=True))
 
 
 def labeling(folder: Path) -> None:

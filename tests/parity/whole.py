@@ -1,6 +1,6 @@
 """Whole runs, ours and the reference's, with the same models: every phase on the same input, and the final masks.
 
-python -m tests.parity.whole REFERENCE_PYTHON FOLDER [CASE ...]
+python -m tests.parity.whole REFERENCE_PYTHON FOLDER [CASE ... | --golden]
 
 FOLDER holds the models (made if absent) and the reference's runs (made if absent), so that a second call is quick.
 """
@@ -190,8 +190,14 @@ def head(name: str, run: Run) -> str:
 def main(python: Path, folder: Path, names: list[str]) -> int:
     """A line a phase; 1 when one is out of bounds."""
     failed = False
-    if not (folder / "labeling").is_dir():
+    if models.stale(folder):
+        for run in folder.glob("out-*.npz"):
+            run.unlink()
         models.main(folder)
+    if names == ["--golden"]:
+        references(python, folder, ["real"])
+        write_golden(folder)
+        return 0
     references(python, folder, names)
     engines = loaded(folder)
     for name in names:
