@@ -17,6 +17,9 @@ from spineps_pacs.domain.errors import Cancelled
 from spineps_pacs.intake.reception import Patience
 from walk.node import Back, Front, Ground
 
+ON_ITS_WAY = ", an object on its way"
+"""In an epitaph: the peer may have accepted it, and nobody wrote that down, whatever the other threads did just then."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -42,6 +45,7 @@ class Fuse:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._count = 0
+        self.on_its_way = False
         self._lock = threading.Lock()
 
     def tell(self) -> None:
@@ -53,7 +57,7 @@ class Fuse:
         with self._lock:
             self._count += 1
             if self._count == self._plan.dies_at:
-                self._plan.epitaph.write_text(place)
+                self._plan.epitaph.write_text(f"{place}{ON_ITS_WAY if self.on_its_way else ''}")
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def wrap(self, name: str, part: Any) -> Any:
@@ -76,13 +80,24 @@ class _Wrapped:
             result = found(*args, **kwargs)
             if method == "send":
                 return self._each(result, place)
+            if method == "receipt":
+                self._fuse.on_its_way = False
             self._fuse.tick(f"after {place}")
             return result
 
         return called
 
     def _each(self, receipts: Any, place: str) -> Any:
-        for receipt in receipts:
+        answers = iter(receipts)
+        while True:
+            self._fuse.on_its_way = True
+            try:
+                receipt = next(answers)
+            except BaseException as end:
+                self._fuse.on_its_way = False
+                if isinstance(end, StopIteration):
+                    return
+                raise
             self._fuse.tick(f"after {place}")
             yield receipt
 
