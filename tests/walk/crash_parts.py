@@ -18,7 +18,7 @@ from spineps_pacs.intake.reception import Patience
 from walk.node import Back, Front, Ground
 
 ON_ITS_WAY = ", an object on its way"
-"""In an epitaph: the peer may have accepted it, and nobody wrote that down, whatever the other threads did just then."""
+"""In an epitaph: the peer may have accepted it and nobody wrote that down, whatever other threads did just then."""
 
 
 @dataclass(frozen=True)
