@@ -167,3 +167,13 @@ def test_whole_numbers_round_away_from_zero_and_stay_in_range() -> None:
     values = np.array([-1.5, -0.4, 0.5, 254.6, 300.0, -2.0])
     np.testing.assert_array_equal(g.round_like(values, np.dtype("uint8")), [0, 0, 1, 255, 255, 0])
     np.testing.assert_array_equal(g.round_like(values, np.dtype("int16")), [-2, 0, 1, 255, 300, -2])
+
+
+def test_seven_decimals_of_a_grid_are_kept() -> None:
+    """As the reference has it; nothing moves by more than rounding."""
+    rng = np.random.default_rng(4)
+    affine = np.eye(4)
+    affine[:3] = rng.normal(0, 3, (3, 4))
+    kept = g.as_written(Geometry(affine, (3, 4, 5))).affine
+    np.testing.assert_array_equal(kept, np.round(affine, 7))
+    assert not np.array_equal(kept, affine)
