@@ -36,8 +36,8 @@ def main() -> None:
             common.database.dispose()
     if job.state in (State.FAILED, State.DEAD_LETTER):
         raise SystemExit(f"the job is {job.state}: {job.reason}")
-    spent = {f"{a.text} to {b.text}": round(b.at - a.at, 2) for a, b in pairwise(events)}
-    note = f"embedded model, {len(series)} images, {len(pacs.stored) - before} results; timeline {spent}"
+    spent = ", ".join(f"{a.kind} {b.at - a.at:.2f} s" for a, b in pairwise(events))
+    note = f"embedded model, {len(series)} images, {len(pacs.stored) - before} results; {spent}"
     print(json.dumps([vars(Row("last C-STORE to last result", ours_wall_s=whole, note=note))]))
 
 
