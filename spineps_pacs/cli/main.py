@@ -36,7 +36,6 @@ _COMMANDS = (
     (_RESEARCH, "evaluate", "evaluate:evaluate", "Compare masks with a reference by the paper's measures."),
     (_RESEARCH, "label", "label:label", "Name the levels of a small field of view."),
     (_RESEARCH, "bench", "bench:bench", "Measure this project beside upstream, phase by phase."),
-    (_RESEARCH, "bench", "bench:bench", "Measure this project beside upstream, phase by phase."),
 )
 
 
