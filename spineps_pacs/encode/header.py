@@ -62,9 +62,10 @@ class Sheet:
 
     @property
     def series_description(self) -> str:
-        """What viewers list."""
-        name = f"SPINEPS {self.kind.title} [series {self.source_number}]"
-        return plain(f"DEMO, not for diagnosis: {name}" if self.report.demonstration else name)
+        """What viewers list; some show only its beginning, so what tells one series from the next comes first."""
+        title = self.kind.title
+        name = f"{title} DEMO, not for diagnosis: SPINEPS" if self.report.demonstration else f"SPINEPS {title}"
+        return plain(f"{name} [series {self.source_number}]")
 
     @property
     def content_description(self) -> str:

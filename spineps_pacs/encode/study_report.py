@@ -55,7 +55,7 @@ def study_report(
     headers = [header_of(report) for report in reports]
     first, stubs = headers[0], [stub(header) for header in headers]
     identity = identify_study(headers, joined, origin, options)
-    title = plain(f"DEMO, not for diagnosis: SPINEPS {KINDS['study'].title}" if demonstration else _title())
+    title = plain(f"{KINDS['study'].title} DEMO, not for diagnosis: SPINEPS" if demonstration else _title())
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer(options)),
         procedure_reported=[concept(code) for code in procedures(first)],
