@@ -25,7 +25,7 @@ from spineps_pacs.intake.gate import Caller, GuestList, tls_context
 from spineps_pacs.intake.reception import Desk, Patience, Reception, job_id
 from spineps_pacs.intake.serving import Serving
 from spineps_pacs.outlets import confirmation, destination, rule, web_peer
-from spineps_pacs.producing import Loaded, judge, produce, recipe, with_models
+from spineps_pacs.producing import Loaded, judge, produce, recipe, urgency, with_models
 from spineps_pacs.settings import Live, Settings, secret
 from spineps_pacs.shadowing import Shadow, tidy
 from spineps_pacs.storage.datasets import DatasetFolder
@@ -157,7 +157,7 @@ def _told_of_life(half: Half, common: Shared, name: str) -> None:
 
 def main_door(live: Live, common: Shared, queue: DbosChain) -> Reception:
     """Where images enter, whoever brings them."""
-    desk = Desk(common.inbox, common.notes, common.records, queue, common.audit)
+    desk = Desk(common.inbox, common.notes, common.records, queue, common.audit, urgency(live))
     return Reception(desk, recipe(live()), common.salt, lambda: patience(live()))
 
 

@@ -70,6 +70,18 @@ def judge(live: Live) -> Callable[[Series, str], Verdict]:
     return judged
 
 
+def urgency(live: Live) -> Callable[[Series, str], bool]:
+    """Whether a series overtakes the others, by the settings in force."""
+    from spineps_pacs.intake import selection
+
+    selection.check_expressions(from_table(live().selection.model_dump()))
+
+    def urgent(series: Series, source: str) -> bool:
+        return selection.is_urgent(series.datasets, from_table(live().selection.model_dump()), source)
+
+    return urgent
+
+
 def load_engines(wanted: settings.Models) -> Engines:
     """The networks of the settings: a folder of models, of phantom truths, or the embedded models.
 

@@ -149,6 +149,7 @@ class Selection(_Section):
     need_frame_of_reference: bool = True
     include: str = ""
     exclude: str = ""
+    urgent: str = ""
     fill_missing_slice: bool = False
     source: tuple[SourceLimits, ...] = ()
 

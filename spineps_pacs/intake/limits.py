@@ -29,6 +29,7 @@ class Limits:
     need_frame_of_reference: bool = True
     include: str = ""
     exclude: str = ""
+    urgent: str = ""
     sources: tuple[tuple[str, tuple[tuple[str, object], ...]], ...] = ()
 
     def for_source(self, source: str) -> Limits:

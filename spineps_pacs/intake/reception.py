@@ -86,13 +86,15 @@ def job_id(series_uid: str, instances: str, recipe: str) -> str:
 
 @dataclass(frozen=True)
 class Desk:
-    """The four sockets that meet at the door."""
+    """The sockets that meet at the door."""
 
     inbox: Inbox
     notes: Notes
     records: Records
     chain: Chain
     audit: Audit = unheard
+    urgent: Callable[[Series, str], bool] = lambda _series, _source: False
+    """Whether the site wants a series of this sender before the others."""
 
 
 class Reception:
@@ -108,6 +110,7 @@ class Reception:
     ) -> None:
         self._inbox, self._notes = desk.inbox, desk.notes
         self._records, self._chain = desk.records, desk.chain
+        self._urgent = desk.urgent
         self._audit = desk.audit
         self._recipe = recipe
         self._salt = salt
@@ -199,7 +202,8 @@ class Reception:
         return job.id
 
     def _job(self, series: Series, note: dict[str, Any]) -> Job:
-        urgent = any(str(ds.get("RequestedProcedurePriority", "")).upper() in URGENT for ds in series.datasets)
+        stat = any(str(ds.get("RequestedProcedurePriority", "")).upper() in URGENT for ds in series.datasets)
+        urgent = stat or self._urgent(series, str(note.get("name", "")))
         return Job(
             id=job_id(series.series_uid, series.fingerprint, self._recipe),
             series_uid=series.series_uid,

@@ -26,7 +26,7 @@ MR_CLASSES = (
 
 NUMBERS = ("EchoTime", "RepetitionTime", "InversionTime", "EchoTrainLength", "FlipAngle", "MagneticFieldStrength")
 NAMES = frozenset({*TEXTS, *NUMBERS, "ImageType", "SeriesNumber", "Rows", "Columns", "Slices", "Source"})
-"""What an include or exclude expression may ask for."""
+"""What an include, exclude or urgent expression may ask for."""
 
 _COMPOSING = frozenset({"MPR", "REFORMATTED", "RESAMPLED", "CSA RESAMPLED"})  # how a whole spine is put together
 _COMPOSED = re.compile(r"^(COMPOSED|COMP|COMP_.*|PASTED|STITCHED|MOBIVIEW)$")
@@ -74,11 +74,20 @@ def judge_facts(facts: Facts, limits: Limits, source: str = "") -> Verdict:
 
 
 def check_expressions(limits: Limits) -> None:
-    """SettingsError when an include or exclude expression, also of a single sender, cannot be read."""
+    """SettingsError when an include, exclude or urgent expression, also of a single sender, cannot be read."""
     for source in ("", *dict(limits.sources)):
         own = limits.for_source(source)
-        for expression in (own.include, own.exclude):
+        for expression in (own.include, own.exclude, own.urgent):
             _parsed(expression)
+
+
+def is_urgent(datasets: Sequence[Dataset], limits: Limits, source: str = "") -> bool:
+    """True where the site's expression says that the series overtakes the others; without one none does."""
+    parsed = _parsed(limits.for_source(source).urgent)
+    if parsed is None:
+        return False
+    facts = measure(datasets)
+    return bool(parsed(lambda key: _value(facts, key, source)))
 
 
 def _welcome(facts: Facts) -> str:

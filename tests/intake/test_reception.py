@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from twins import DictDatasets, DictNotes, DictRecords, StraightChain
 
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.job import Job, State
+from spineps_pacs.domain.series import Series
 from spineps_pacs.intake.reception import Desk, Patience, Reception, Source, job_id, series_key
 
 MR1 = Source("MR1")
@@ -25,6 +27,7 @@ class Node:
     clock: Clock
     patience: Patience = field(default_factory=lambda: Patience(quiet_s=30.0, after_release_s=1.0))
     recipe: str = "recipe"
+    urgent: Callable[[Series, str], bool] = lambda _series, _source: False
 
     def __post_init__(self) -> None:
         self.inbox = DictDatasets(self.folder / "inbox", self.clock)
@@ -36,7 +39,7 @@ class Node:
     @property
     def door(self) -> Reception:
         """A door that remembers nothing: each time another."""
-        desk = Desk(self.inbox, self.notes, self.records, self.chain)
+        desk = Desk(self.inbox, self.notes, self.records, self.chain, urgent=self.urgent)
         return Reception(desk, self.recipe, b"salt", lambda: self.patience, self.clock)
 
     def send(self, *names: str, slices: slice = slice(None), source: Source = MR1, **changes: object) -> None:
@@ -157,6 +160,16 @@ def test_urgency(node: Node, source: Source, changes: dict[str, object], priorit
     node.clock.now += 60
     node.door.sweep()
     assert node.jobs()[0].priority == priority
+
+
+def test_the_site_may_call_a_series_urgent(node: Node) -> None:
+    """By its own words on the series and its sender, whatever the request says."""
+    node.urgent = lambda series, source: source == "MR1" and series.datasets[0].Modality == "MR"
+    node.send("a", source=Source("MR1"))
+    node.send("b", source=Source("MR2"))
+    node.clock.now += 60
+    node.door.sweep()
+    assert {job.source: job.priority for job in node.jobs()} == {"MR1": 1, "MR2": 100}
 
 
 def test_priors_are_linked_without_a_patient(node: Node) -> None:

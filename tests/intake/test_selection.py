@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.intake.facts import Facts, measure
 from spineps_pacs.intake.limits import Limits, with_sources
-from spineps_pacs.intake.selection import RULES, check_expressions, judge, judge_facts
+from spineps_pacs.intake.selection import RULES, check_expressions, is_urgent, judge, judge_facts
 
 LIMITS = Limits()
 
@@ -296,6 +296,16 @@ def test_every_rule_and_limit_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "selection.md").read_text()
     assert all(f"| {name} |" in page for name, _ in RULES)
     for it in dataclasses.fields(Limits):
-        if it.name not in ("sources", "include", "exclude"):
+        if it.name not in ("sources", "include", "exclude", "urgent"):
             shown = f"{it.default:g}" if isinstance(it.default, float) else str(it.default).lower()
             assert f"`{it.name}` ({shown}" in page, it.name
+
+
+def test_urgency_is_a_word_of_the_site() -> None:
+    """Nothing is urgent without an expression, then what it says, also for one sender alone."""
+    assert not is_urgent(spine(), LIMITS)
+    wanted = dataclasses.replace(LIMITS, urgent='Modality = "MR" and Source = "ER"')
+    assert is_urgent(spine(), wanted, "ER")
+    assert not is_urgent(spine(), wanted, "MR2")
+    own = with_sources(LIMITS, {"ER": {"urgent": "Slices > 1"}})
+    assert [is_urgent(spine(), own, source) for source in ("ER", "MR2")] == [True, False]
