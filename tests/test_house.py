@@ -203,6 +203,12 @@ def test_tests_mirror_the_house() -> None:
     assert folders <= ROOMS | rings
 
 
+def test_no_two_test_files_share_a_module_name() -> None:
+    """Folders of tests that are no packages share one space of names; two of one name are not collected together."""
+    loose = [p.name for p in (ROOT / "tests").rglob("test_*.py") if not (p.parent / "__init__.py").exists()]
+    assert sorted(name for name in set(loose) if loose.count(name) > 1) == []
+
+
 def test_every_first_line_of_a_test_says_what_must_hold() -> None:
     """A test without a sentence is not a test of ours."""
     silent = [

@@ -171,8 +171,8 @@ class DicomPort:
 
     def _rejected(self, event: Any) -> None:
         name, address = str(event.assoc.requestor.ae_title).strip(), str(event.assoc.requestor.address_info.address)
-        self._log("a caller was turned away", source=name)
         self._audit(AuditEvent(SECURITY, EXECUTE, name, NODE_AUTHENTICATION, succeeded=False, address=address))
+        self._log("a caller was turned away", source=name)
 
     def _aborted(self, event: Any) -> None:
         self._log("an association was aborted", source=str(event.assoc.requestor.ae_title).strip())

@@ -1,0 +1,1 @@
+"""Tests of the measures and their tables, on masks made by hand."""
