@@ -199,7 +199,7 @@ def test_a_mirrored_grid_is_the_same_patient(flips: tuple[int, int, int]) -> Non
 
 
 def test_every_kind_has_a_place_of_its_own() -> None:
-    """Suffixes below 10, labels that CS can hold; only kinds that exclude each other, or speak of results, share one."""
+    """Suffixes below 10, labels that CS can hold; kinds that exclude each other, or speak of results, share one."""
     assert all(0 <= kind.suffix < 10 and len(kind.label) <= 16 for kind in KINDS.values())
     shared = [n for n, count in Counter(kind.suffix for kind in KINDS.values()).items() if count > 1]
     assert {kind.name for kind in KINDS.values() if kind.suffix in shared} == {
