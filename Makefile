@@ -45,7 +45,7 @@ test: venv-test tools ## every test that needs no GPU, then scripts/check
 	@scripts/check
 
 quick: venv-test ## the fast ring for daily work: no real programs, no whole walks
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long and not gpu and not real" --ignore=tests/walk --ignore=tests/conformance -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not long and not gpu and not real and not slow" -q
 
 test-long: venv-test tools ## the full form of every campaign: fuzz, crash matrix, load, parity
 	@$(BIN)/python -m pytest -m long

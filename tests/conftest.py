@@ -16,6 +16,17 @@ PLACES = ("/usr/sbin", "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin
 
 IMAGES = Path(__file__).parents[1] / "docs" / "img"
 
+SLOW = (
+    *("walk", "conformance", "training", "parity", "docs", "viewer", "fuzz", "orthanc", "deploy", "cli", "contract"),
+    *("intake/test_dicom_port.py", "intake/test_other_doors.py", "analysis/test_any_orientation.py"),
+    *("analysis/test_pipeline.py", "analysis/test_measurements_solids.py", "analysis/test_bias.py"),
+    *("analysis/test_rebuild.py", "analysis/test_rebuild_scanners.py", "analysis/test_rebuild_vendors.py"),
+    *("encode/test_verify.py", "encode/test_results.py", "encode/test_verbatim.py", "encode/test_segmentation.py"),
+    *("encode/test_structured_report.py", "encode/test_phantoms.py", "engines/test_semantic.py", "test_desk.py"),
+    *("phantom/test_study.py", "test_lineage.py", "test_stations.py"),
+)
+"""Folders and files that take seconds; the fast ring leaves them out."""
+
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")  # a busy machine is no fault of the code
 
@@ -46,6 +57,15 @@ def _log_of_its_own() -> Iterator[None]:
     """A test that sets the log up leaves no stream behind that is closed when the next one logs."""
     yield
     structlog.reset_defaults()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what the fast ring leaves out."""
+    tests = Path(__file__).parent
+    slow = tuple(str(tests / name) for name in SLOW)
+    for item in items:
+        if str(item.path).startswith(slow):
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
