@@ -26,14 +26,19 @@ def middle_slice(report: Report) -> int:
 
 
 def points(report: Report, segments: tuple[Segment, ...], usable: tuple[int, ...]) -> dict[int, tuple[int, int, int]]:
-    """Segment number to (slice, row, column): deep inside it, on the middle slice or on its own largest one."""
+    """Segment number to (slice, row, column): deep inside it, on the middle slice or on its own largest one.
+
+    Of a vertebra inside its body, where it has one.
+    """
     middle = middle_slice(report)
     boxes = ndimage.find_objects(report.instances.labels.astype(np.int32))
     found = {}
     for segment in segments:
         box = boxes[segment.instance - 1] if segment.instance <= len(boxes) else None
         if box is not None:
-            point = _inside(report.instances.labels[box] == segment.instance, box, middle, usable)
+            own = report.instances.labels[box] == segment.instance
+            body = own & np.isin(report.structures.labels[box], _BODIES)
+            point = (_inside(body, box, middle, usable) if body.any() else None) or _inside(own, box, middle, usable)
             if point is not None:
                 found[segment.number] = point
     return found
