@@ -82,7 +82,7 @@ def demo(
         jobs = _watch(ground, node, len(series), time.monotonic() + 60 * minutes)
         code = _tell(ground, jobs)
         if viewer:
-            subprocess.run([sys.executable, "scripts/viewer", str(ground.folder)], check=False)
+            _view(ground)
         elif not once:
             print("\nThe node goes on running; Ctrl-C stops it.")
             _wait(node)
@@ -360,6 +360,19 @@ def _tell(ground: Ground, jobs: Sequence[Job]) -> int:
     console.print(f"objects at the destination: {ground.received}", highlight=False, soft_wrap=True)
     console.print(f"operator's page: http://127.0.0.1:{ground.web}/", highlight=False)
     return 1 if bad or not any(ground.received.iterdir()) else 0
+
+
+def _view(ground: Ground) -> None:
+    """OHIF and its Orthanc, until Ctrl-C; they hear of it from us, once, and end in order."""
+    script = Path("scripts/viewer")
+    if not script.exists():
+        raise DemoFailed("the viewer is part of the repository, not of the package: `make demo VIEWER=1` in a clone")
+    viewer = subprocess.Popen([sys.executable, str(script), str(ground.folder)], start_new_session=True)
+    try:
+        viewer.wait()
+    finally:
+        viewer.terminate()
+        viewer.wait(60)
 
 
 def _wait(node: Node) -> None:
