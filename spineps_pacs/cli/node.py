@@ -94,7 +94,8 @@ def _run(live: Live, name: str, build: Callable[[], Any], with_parent: bool, har
     log("started", worker=name)
     if with_parent:
         end_with_parent()
-    ending.wait()
+    while not ending.wait(LOOK_S):  # a wait without end may sleep through a signal that another thread was given
+        pass
     half.stop()
     log("stopped", worker=name)
     if hard:
