@@ -48,7 +48,6 @@ def test_where_the_networks_are_looked_for(tmp_path: Path, monkeypatch: pytest.M
 
 def test_installed_networks_are_held_to_their_record(tmp_path: Path) -> None:
     """They load where they were installed; one that was changed since is refused by name."""
-    pytest.importorskip("onnxruntime")
     disk = _networks(tmp_path / "disk")
     root = tmp_path / "models"
     install_networks_from([disk / name for name in FILES], root)
@@ -82,7 +81,6 @@ def test_off_it_leaves_the_report_alone(tmp_path: Path) -> None:
 
 def test_on_it_reviews_and_hears_other_stations(tmp_path: Path) -> None:
     """The networks are loaded once, the verdict stands in the report, and a station that is kept speaks in it."""
-    pytest.importorskip("onnxruntime")
     wanted = {"enabled": True, "folder": str(_networks(tmp_path / "second"))}
     current = Settings.model_validate(
         {"second_opinion": wanted, "models": {"device": "cpu"}, "node": {"data_folder": str(tmp_path)}}

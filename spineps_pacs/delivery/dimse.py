@@ -29,6 +29,8 @@ class DimseDestination:
     def send(self, datasets: Iterable[Dataset]) -> Iterator[Receipt]:
         """One receipt a dataset; raises TryAgain when the peer cannot be reached or hangs up."""
         due = list(datasets)
+        if not due:
+            return  # a peer is not called for nothing
         with self._peer.association(contexts_for(due)) as association:
             for dataset in due:
                 yield self._store(association, dataset)

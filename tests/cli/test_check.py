@@ -336,7 +336,6 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
 
 def test_the_second_labeller_is_looked_at_where_it_is_wanted(tmp_path: Path) -> None:
     """Off there is no line; on, its networks open and answer, or the line says what is missing."""
-    pytest.importorskip("onnxruntime")
     wanted = {"enabled": True, "folder": str(tmp_path)}
     assert list(check_models.second(Settings())) == []
     on = Settings.model_validate({"second_opinion": wanted, "models": {"device": "cpu"}})

@@ -15,7 +15,6 @@ from tests.analysis.columns import as_series, column
 from tests.analysis.columns import run as levels
 from tests.engines import onnx_files
 
-pytest.importorskip("onnxruntime")
 PIXEL = 0.85
 
 

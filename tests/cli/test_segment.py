@@ -64,7 +64,6 @@ def test_a_second_labeller_can_be_asked(
     image: Path, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its verdict stands in the report and on stdout; where its networks see nothing, the sacrum speaks for names."""
-    pytest.importorskip("onnxruntime")
     (truth / "small-fov").mkdir()
     onnx_files.write(truth / "small-fov" / "blind.onnx", [(0.0, 1.0), (0.0, 0.0), (0.0, 0.0)])
     onnx_files.naming(truth / "small-fov")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,14 @@ WHERE: tuple[tuple[str, str], ...] = (
     (r"spineps-pacs fetch\b", "tests/walk/test_fetch.py"),
     (r"spineps-pacs jobs (recall|reveal)\b", "tests/walk/test_recall.py"),
     (r"spineps-pacs models (install|remove)\b", "tests/cli/test_models.py"),
+    (r"spineps-pacs segment\b", "tests/cli/test_segment.py"),
+    (r"spineps-pacs batch\b", "tests/cli/test_batch.py"),
+    (r"spineps-pacs label\b", "tests/cli/test_label.py"),
+    (r"spineps-pacs bench\b", "tests/cli/test_bench_command.py"),
+    (r"spineps-pacs selftest\b", "tests/cli/test_selftest.py"),
+    (r"spineps-pacs shadow report\b", "tests/cli/test_shadow.py"),
+    (r"python3? scripts/dependency_audit\.py", "tests/test_dependency_audit.py"),
+    (r"python3? -m tests\.fuzz\.campaign\b", "tests/fuzz/test_broken_files.py"),
     (r"spineps-pacs evaluate\b", "tests/evaluation/test_files.py"),
     (r"curl .*/spineps/", "tests/orthanc/test_plugin.py"),
     (r"make\b", DRY),
@@ -44,8 +51,7 @@ WHERE: tuple[tuple[str, str], ...] = (
     (r"python3? -m scripts\.measurement_predicted\b", "by hand: the embedded networks take minutes a phantom"),
     (r"scripts/check\b", "Makefile"),
 )
-"""The first pattern that a command begins with says where it is run; a file must be there. What is not
-in the list is run by a test that bears its name, or speaks of it."""
+"""The first pattern that a command begins with says where it is run; a file must be there."""
 
 NOT_HERE: tuple[tuple[str, str], ...] = (
     (r"(sudo )?apt(-get)? ", "changes the machine; scripts/system-tools does the same in make tools"),
@@ -69,26 +75,7 @@ class Shown:
     def where(self) -> str:
         """Where it is run, or why it is not; empty when nobody said."""
         bare = re.sub(r"^(?:[A-Z_]+=\S+ )+", "", self.line)
-        return next((said for pattern, said in (*NOT_HERE, *WHERE) if re.match(pattern, bare)), _by_name(bare))
-
-
-def _by_name(line: str) -> str:
-    """A test that speaks of our command, or of the file that Python is given; empty where there is none."""
-    words = line.split()
-    if words[0] == "spineps-pacs" and len(words) > 1:
-        return _spoken_of(words[1])
-    if words[0].startswith("python") and len(words) > 1:
-        return _spoken_of(Path(words[2].rsplit(".", 1)[-1] if words[1] == "-m" else words[1]).stem)
-    return ""
-
-
-@functools.cache
-def _spoken_of(name: str) -> str:
-    """The first test, outside of this folder, in which a name is a word; one of that name goes before others."""
-    tests = sorted((ROOT / "tests").rglob("test_*.py"), key=lambda path: (name not in path.stem, path))
-    word = re.compile(rf"\b{re.escape(name)}\b")
-    found = (p for p in tests if p.parent.name != "docs" and (name in p.stem or word.search(p.read_text("utf-8"))))
-    return next((str(path.relative_to(ROOT)) for path in found), "")
+        return next((said for pattern, said in (*NOT_HERE, *WHERE) if re.match(pattern, bare)), "")
 
 
 def shown() -> list[Shown]:

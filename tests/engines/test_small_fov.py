@@ -13,8 +13,6 @@ from spineps_pacs.domain.ports import unwatched
 from spineps_pacs.engines.small_fov import OnnxNetwork, open_small_fov
 from tests.engines import onnx_files
 
-pytest.importorskip("onnxruntime")
-
 
 def _slices(*greys: float) -> np.ndarray:
     """A slice a grey value, with neighbours that differ."""

@@ -53,7 +53,6 @@ def test_what_breaks_off_goes_on(tmp_path: Path) -> None:
 
 def test_files_on_disk_are_installed_and_open(tmp_path: Path) -> None:
     """Without a network the two files are given; they open, and a changed one is refused by name."""
-    pytest.importorskip("onnxruntime")
     root = tmp_path / "models"
     folder = install_networks_from(_networks(tmp_path / "disk"), root)
     assert open_small_fov(folder, "cpu", root).names == 25

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from spineps_pacs.engines.load import load_engines  # noqa: E402 - after the check for torch
-from training.evaluate_default import RESULTS, load, missed, run, save  # noqa: E402
-from training.examination import Outcome  # noqa: E402
-from training.holdout import QUICK, cases  # noqa: E402
-from training.pipeline import DEFAULTS  # noqa: E402
-from training.recipe import PATCH_RIP, SPACING_RIP  # noqa: E402
+from spineps_pacs.engines.load import load_engines
+from training.evaluate_default import RESULTS, load, missed, run, save
+from training.examination import Outcome
+from training.holdout import QUICK, cases
+from training.pipeline import DEFAULTS
+from training.recipe import PATCH_RIP, SPACING_RIP
 
 
 def test_folders_open_and_are_small() -> None:

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-
-from spineps_pacs.domain.errors import Unusable  # noqa: E402 - after the check for torch
-from spineps_pacs.engines.load import load_instance, load_semantic  # noqa: E402
-from spineps_pacs.engines.options import EngineOptions  # noqa: E402
-from spineps_pacs.engines.weights import open_model  # noqa: E402
-from training import own_instance, own_semantic  # noqa: E402
-from training.miniature import Frame, judged, write_cases  # noqa: E402
-from training.own_cases import find_cases, prepare  # noqa: E402
-from training.pipeline import DEFAULTS  # noqa: E402
+from spineps_pacs.domain.errors import Unusable
+from spineps_pacs.engines.load import load_instance, load_semantic
+from spineps_pacs.engines.options import EngineOptions
+from spineps_pacs.engines.weights import open_model
+from training import own_instance, own_semantic
+from training.miniature import Frame, judged, write_cases
+from training.own_cases import find_cases, prepare
+from training.pipeline import DEFAULTS
 
 SMALL = Frame((12, 50, 36), (4.0, 2.5, 2.5))
 

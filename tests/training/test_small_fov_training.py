@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
+import torch
 
 from spineps_pacs.analysis.small_fov_fit import NAMES, SACRUM
 from spineps_pacs.analysis.small_fov_input import PIXEL_MM
 from spineps_pacs.domain.ports import unwatched
 from spineps_pacs.engines.weights import embedded_folder
 from training import holdout, pool
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("onnxruntime")
 
 
 def test_the_file_gives_what_the_network_gives(tmp_path: Path) -> None:

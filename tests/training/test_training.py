@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from spineps_pacs.engines.load import load_engines  # noqa: E402 - after the check for torch
-from training.export import halved, write_instance, write_semantic  # noqa: E402
-from training.losses import level_loss, total_loss  # noqa: E402
-from training.network import build, quicken  # noqa: E402
-from training.running import Plan, keep, move, start  # noqa: E402
+from spineps_pacs.engines.load import load_engines
+from training.export import halved, write_instance, write_semantic
+from training.losses import level_loss, total_loss
+from training.network import build, quicken
+from training.running import Plan, keep, move, start
 
 
 def test_loss_of_certainty() -> None:
