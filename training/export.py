@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from spineps_pacs.engines.unet3d import Unet3D
 from training.network import build
@@ -27,6 +26,7 @@ from training.recipe import (
     PATCH_RIP,
     SPACING_RIP,
 )
+from training.running import averaged
 
 LOG_NAME = "spineps-pacs embedded demonstration model"
 VERSION = "1"
@@ -115,18 +115,6 @@ def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Half precision, and one storage for all keys that shared one before."""
     made: dict[int, torch.Tensor] = {}
     return {key: made.setdefault(value.data_ptr(), value.detach().half().contiguous()) for key, value in state.items()}
-
-
-def averaged(checkpoint: Path, network: nn.Module) -> nn.Module:
-    """The network with the averaged weights of a training checkpoint."""
-    kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    parameters = dict(network.named_parameters())
-    if set(parameters) != set(kept["average"]):
-        raise ValueError(f"{checkpoint} was made by another architecture")
-    with torch.no_grad():
-        for key, value in kept["average"].items():
-            parameters[key].copy_(value)
-    return network
 
 
 def write_semantic(checkpoint: Path, folder: Path) -> None:

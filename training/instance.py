@@ -19,7 +19,7 @@ from training.cutouts import Cutout, draw_cutout
 from training.losses import level_loss
 from training.network import quicken
 from training.recipe import CUTOUT_CHANNELS, CUTOUT_DIM
-from training.running import Plan, Run, move, report, spines, start, steps
+from training.running import Plan, Run, averaged, move, report, spines, start, steps
 
 
 def one_hot(cutout: Cutout) -> torch.Tensor:
@@ -43,11 +43,11 @@ def advance(run: Run, plan: Plan, folders: list[Path]) -> float:
 def train(
     plan: Plan, pool: Path, checkpoint: Path, minutes: float, before: Path | None = None
 ) -> Iterator[tuple[int, float]]:
-    """Steps until plan or time are over; yields (step, loss). `before` is a run whose weights a new one takes."""
+    """Steps until plan or time are over; yields (step, loss). `before`: a run whose averaged weights begin this one."""
     torch.manual_seed(plan.seed)
     network = quicken(Unet3D(CUTOUT_DIM, CUTOUT_CHANNELS)).to(memory_format=torch.channels_last_3d)
     if before:
-        network.load_state_dict(torch.load(before, weights_only=True)["network"])
+        averaged(before, network)
     run = start(network, plan, checkpoint)
     folders = spines(pool)
     yield from steps(run, plan, lambda: advance(run, plan, folders), checkpoint, minutes)

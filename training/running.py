@@ -69,6 +69,18 @@ def start(network: nn.Module, plan: Plan, checkpoint: Path) -> Run:
     return run
 
 
+def averaged(checkpoint: Path, network: nn.Module) -> nn.Module:
+    """The network with the averaged weights of a training checkpoint."""
+    kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    parameters = dict(network.named_parameters())
+    if set(parameters) != set(kept["average"]):
+        raise ValueError(f"{checkpoint} was made by another architecture")
+    with torch.no_grad():
+        for key, value in kept["average"].items():
+            parameters[key].copy_(value)
+    return network
+
+
 def keep(run: Run, checkpoint: Path) -> None:
     """Writes the run beside its file and renames it."""
     content = {

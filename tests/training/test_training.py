@@ -13,7 +13,7 @@ from spineps_pacs.engines.load import load_engines
 from training.export import halved, write_instance, write_semantic
 from training.losses import level_loss, total_loss
 from training.network import build, quicken
-from training.running import Plan, keep, move, start
+from training.running import Plan, averaged, keep, move, start
 
 
 def test_loss_of_certainty() -> None:
@@ -78,6 +78,19 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     for key, value in whole.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[key])
         assert torch.allclose(whole.average[key], second.average[key])
+
+
+def test_a_second_run_begins_with_the_averaged_weights_of_the_first(tmp_path: Path) -> None:
+    """Not with its last ones, at step 0, and a checkpoint of another architecture is refused by name."""
+    plan = Plan(6, warm_up=1)
+    first = start(_tiny(), plan, tmp_path / "none.pt")
+    _advance(first, plan, 6)
+    keep(first, tmp_path / "first.pt")
+    second = start(averaged(tmp_path / "first.pt", _tiny()), plan, tmp_path / "second.pt")
+    assert second.step == 0
+    assert all(torch.equal(v, first.average[k]) for k, v in second.network.named_parameters())
+    with pytest.raises(ValueError, match=r"first\.pt was made by another architecture"):
+        averaged(tmp_path / "first.pt", torch.nn.Conv3d(1, 1, 1))
 
 
 def test_an_infinite_gradient_is_skipped(tmp_path: Path) -> None:
