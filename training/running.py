@@ -73,7 +73,7 @@ def averaged(checkpoint: Path, network: nn.Module) -> nn.Module:
     """The network with the averaged weights of a training checkpoint."""
     kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
     parameters = dict(network.named_parameters())
-    if set(parameters) != set(kept["average"]):
+    if {k: v.shape for k, v in parameters.items()} != {k: v.shape for k, v in kept["average"].items()}:
         raise ValueError(f"{checkpoint} was made by another architecture")
     with torch.no_grad():
         for key, value in kept["average"].items():
