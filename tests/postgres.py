@@ -35,11 +35,11 @@ class Postgres:
         """Stops it."""
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", mode, "-w", "stop")
 
-    def database(self) -> str:
-        """The address of a fresh database."""
+    def database(self, like: str = "") -> str:
+        """The address of a fresh database; `like` is the address of one that it is a copy of."""
         self._count += 1
-        name = f"node{self._count}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "spineps", name)
+        name, template = f"node{self._count}", ["-T", like.rpartition("/")[2]] if like else []
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "spineps", *template, name)
         return f"postgresql://spineps@127.0.0.1:{self.port}/{name}"
 
     def remove(self) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,28 @@ def check_arrivals(pacs: FakePacs, series: int, place: str) -> None:
     assert twice == 0 or (twice == 1 and place.endswith(ON_ITS_WAY)), f"died {place}, {twice} arrived twice"
 
 
-def back_dies(ground: Ground, pacs: FakePacs, place: int) -> str:
+Prepare = Callable[[str, Path], tuple[Ground, list[str]]]
+
+
+@pytest.fixture(scope="session")
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepare:
+    """Two series that were received once; each test gets a copy of folder and database, and the ids of their jobs."""
+    made: dict[str, tuple[Ground, list[str]]] = {}
+
+    def copied(store: str, folder: Path) -> tuple[Ground, list[str]]:
+        postgres = request.getfixturevalue("postgres") if store == "postgres" else None
+        if store not in made:
+            ground = Ground(tmp_path_factory.mktemp(store), postgres.database() if postgres else "")
+            made[store] = ground, received(ground, "a", "b")
+        ground, ids = made[store]
+        shutil.copytree(ground.data, folder, dirs_exist_ok=True)  # with its times, by which the inbox knows what is new
+        return Ground(folder, postgres.database(ground.url) if postgres else ""), ids
+
+    return copied
+
+
+def back_dies(ground: Ground, ids: list[str], pacs: FakePacs, place: int) -> str:
     """The worker dies at that call and is started again; gives the call's name."""
-    ids = received(ground, "a", "b")
     plan = Plan(ground.data, pacs.port, place, ground.url)
     with running(work, plan) as process:
         process.join(60)
@@ -141,9 +161,9 @@ def port_of(ground: Ground) -> int:
 
 
 @pytest.mark.parametrize("place", sorted(SHORT.sample(range(1, BACK_PLACES + 1), 6)))
-def test_a_worker_may_die_anywhere(tmp_path: Path, pacs: FakePacs, place: int) -> None:
+def test_a_worker_may_die_anywhere(tmp_path: Path, pacs: FakePacs, place: int, prepared: Prepare) -> None:
     """Short form: two series, a worker that dies once, on SQLite."""
-    back_dies(Ground(tmp_path), pacs, place)
+    back_dies(*prepared("sqlite", tmp_path), pacs, place)
 
 
 @pytest.mark.parametrize("place", sorted(SHORT.sample(range(1, FRONT_PLACES + 1), 3)))
@@ -155,12 +175,9 @@ def test_a_receiver_may_die_anywhere(tmp_path: Path, pacs: FakePacs, place: int)
 @pytest.mark.long
 @pytest.mark.parametrize("place", range(1, BACK_PLACES + 1))
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.real("initdb"))])
-def test_a_worker_may_die_everywhere(
-    tmp_path: Path, pacs: FakePacs, place: int, store: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_worker_may_die_everywhere(tmp_path: Path, pacs: FakePacs, place: int, store: str, prepared: Prepare) -> None:
     """Long form: every place."""
-    url = request.getfixturevalue("postgres").database() if store == "postgres" else ""
-    back_dies(Ground(tmp_path, url), pacs, place)
+    print(back_dies(*prepared(store, tmp_path), pacs, place))  # noqa: T201  where it died, for -rP
 
 
 @pytest.mark.long
