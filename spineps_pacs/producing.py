@@ -85,7 +85,8 @@ def urgency(live: Live) -> Callable[[Series, str], bool]:
 def load_engines(wanted: settings.Models) -> Engines:
     """The networks of the settings: a folder of models, of phantom truths, or the embedded models.
 
-    Without an instance model vertebrae are told apart along the discs, without a labelling model no network names them.
+    Without an instance model vertebrae are told apart along the discs, without a labelling model no network names them;
+    but a folder that cannot be used might be the missing one, and is refused unless "none" is asked for.
     """
     from spineps_pacs.engines import load, weights
 
@@ -101,12 +102,11 @@ def load_engines(wanted: settings.Models) -> Engines:
         raise ModelError(faults[0] if faults else f"{folder} holds no model")
 
     def optional(kind: str, name: str) -> Path | None:
-        if name == "none" or (not name and all(model.kind != kind for model in models)):
-            return None
-        return weights.choose(models, kind, name or None).folder
+        absent = not name and not faults and all(model.kind != kind for model in models)
+        return None if absent or name == "none" else weights.choose(models, kind, name or None, faults).folder
 
     return load.load_engines(
-        weights.choose(models, "semantic", wanted.semantic or None).folder,
+        weights.choose(models, "semantic", wanted.semantic or None, faults).folder,
         optional("instance", wanted.instance),
         optional("labeling", wanted.labeling),
         _engine_options(wanted),

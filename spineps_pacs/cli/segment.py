@@ -75,8 +75,12 @@ def segment(
     from spineps_pacs.analysis.mode import Mode
     from spineps_pacs.analysis.pipeline import AnalysisSettings
 
+    if out.exists() and not out.is_dir():
+        raise Unusable(f"{out} is a file; --out names a folder")
     source = read(path, series)
     loaded = engines(Wanted(models, semantic, instance, labeling, mode, device))
+    for warning in loaded.warnings:
+        print(f"note: {warning}", file=sys.stderr)
     report = analysed(source, loaded, AnalysisSettings(Mode(mode), volume or None), quiet=json)
     if second_opinion:
         report = _reviewed(report, models, device)
@@ -131,7 +135,8 @@ def _series(path: Path, wanted: str | None) -> Series:
 
     found, unreadable = gather(path)
     if not found:
-        raise Unusable(unreadable[0][1] if len(unreadable) == 1 else f"{path} holds no DICOM image")
+        told = [f"{file.name}: {why}" for file, why in unreadable]
+        raise Unusable(told[0] if len(told) == 1 else f"{path} holds no DICOM image")
     able = [it for it in found if wanted in (None, it.series_uid)]
     if wanted is None and len(able) > 1:
         able = [it for it in able if it.verdict(Limits()).taken] or able

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,11 +134,15 @@ class LevelEngine(Protocol):
 
 @dataclass(frozen=True)
 class Engines:
-    """The networks of one model set; `levels` is None where vertebrae shall only be counted."""
+    """The networks of one model set; `levels` is None where vertebrae shall only be counted.
+
+    `warnings`: a sentence for each field of the models' configurations that is not known.
+    """
 
     semantic: SemanticEngine
     vertebra: VertebraEngine | None
     levels: LevelEngine | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Datasets(Protocol):
@@ -162,7 +167,9 @@ class Datasets(Protocol):
         """Keys to which nothing was added since `before` (seconds since the epoch)."""
         ...
 
-    def forget(self, key: str) -> None: ...
+    def forget(self, key: str, before: float = math.inf) -> bool:
+        """Removes a key; False, with nothing removed, where something came (anew or again) since `before`."""
+        ...
 
 
 @dataclass(frozen=True)

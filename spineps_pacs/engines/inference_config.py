@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +191,7 @@ class _Reader:
 
     def number(self, field: str, default: float | None) -> float:
         value = self.need(field) if default is None else self.raw.get(field, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             raise self.refuse(field, "must be a number, 0 or more")
         return float(value)
 

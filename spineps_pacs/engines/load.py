@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.ports import Engines, LevelEngine, ModelInfo, SemanticEngine, VertebraEngine
 from spineps_pacs.engines.memory import reuse_memory
 from spineps_pacs.engines.options import EngineOptions
-from spineps_pacs.engines.weights import Model, checksums, digest_of, hold_to_record, open_model
+from spineps_pacs.engines.weights import Model, checksums, digest_of, hold_to_record, open_model, record_once
+
+Engine = TypeVar("Engine")
 
 
 def load_engines(
@@ -32,6 +35,7 @@ def load_engines(
         semantic=load_semantic(open_model(semantic), chosen, recorded_in),
         vertebra=None if instance is None else load_instance(open_model(instance), chosen, recorded_in),
         levels=None if labeling is None else load_labeling(open_model(labeling), chosen, recorded_in),
+        warnings=warnings_of(semantic, instance, labeling),
     )
 
 
@@ -40,7 +44,8 @@ def load_semantic(model: Model, options: EngineOptions, recorded_in: Path | None
     from spineps_pacs.engines.semantic import NnUnetEngine, files_used
 
     _expect(model, "semantic", "nnunet")
-    return NnUnetEngine(model, describe(model, files_used(model), recorded_in), options)
+    engine = NnUnetEngine(model, describe(model, files_used(model), recorded_in), options)
+    return _proved(engine, model, recorded_in)
 
 
 def load_instance(model: Model, options: EngineOptions, recorded_in: Path | None = None) -> VertebraEngine:
@@ -50,7 +55,7 @@ def load_instance(model: Model, options: EngineOptions, recorded_in: Path | None
 
     _expect(model, "instance", "unet")
     files = (model.config.path, instance_checkpoint(model.folder))
-    return UnetVertebraEngine(model, describe(model, files, recorded_in), options)
+    return _proved(UnetVertebraEngine(model, describe(model, files, recorded_in), options), model, recorded_in)
 
 
 def load_labeling(model: Model, options: EngineOptions, recorded_in: Path | None = None) -> LevelEngine:
@@ -60,7 +65,14 @@ def load_labeling(model: Model, options: EngineOptions, recorded_in: Path | None
 
     _expect(model, "labeling", "classifier")
     files = (model.config.path, labeling_checkpoint(model.folder))
-    return DenseLevelEngine(model, describe(model, files, recorded_in), options)
+    return _proved(DenseLevelEngine(model, describe(model, files, recorded_in), options), model, recorded_in)
+
+
+def _proved(engine: Engine, model: Model, recorded_in: Path | None) -> Engine:
+    """An engine that could be loaded: from now on its files stay what they are."""
+    if recorded_in is not None:
+        record_once(model, recorded_in)
+    return engine
 
 
 def _expect(model: Model, kind: str, modeltype: str) -> None:

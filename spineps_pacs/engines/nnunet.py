@@ -76,8 +76,9 @@ def find_checkpoints(folder: Path, folds: tuple[str, ...]) -> tuple[Path, ...]:
             paths = tuple(folder / f"fold_{name}" / file for name in names)
             if all(path.is_file() for path in paths):
                 return paths
-    wanted = ", ".join(f"fold_{name}/{_CHECKPOINTS[0]}" for name in folds)
-    raise ModelError(f"{folder} lacks {wanted} (or {_CHECKPOINTS[1]} in their place)")
+    finals = [f"fold_{name}/{_CHECKPOINTS[0]}" for name in folds]
+    lacking = [final for final in finals if not (folder / final).is_file()]
+    raise ModelError(f"{folder} lacks {', '.join(lacking)} (or {_CHECKPOINTS[1]} for every fold)")
 
 
 def read_fold(path: Path) -> Fold:
@@ -96,8 +97,10 @@ def read_plan(folder: Path, configuration: str) -> Plan:
     plans, dataset = _json(folder / "plans.json"), _json(folder / "dataset.json")
     try:
         return _plan(plans, dataset, _resolved(plans["configurations"], configuration))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder}/plans.json or dataset.json: {type(error).__name__} {error}") from error
+    except KeyError as error:
+        raise ModelError(f"{folder}/plans.json or dataset.json lacks {error}") from error
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ModelError(f"{folder}/plans.json or dataset.json cannot be understood: {error}") from error
 
 
 def _json(path: Path) -> dict[str, Any]:

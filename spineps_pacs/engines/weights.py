@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +79,11 @@ def find_models(root: Path) -> tuple[tuple[Model, ...], tuple[str, ...]]:
     return tuple(sorted(models, key=lambda m: m.name)), tuple(faults)
 
 
-def choose(models: Iterable[Model], kind: str, wanted: str | None = None) -> Model:
-    """The model of a kind: by folder name or published name (t2w, instance, ...); without a name the only one."""
+def choose(models: Iterable[Model], kind: str, wanted: str | None = None, faults: Sequence[str] = ()) -> Model:
+    """The model of a kind: by folder name or published name (t2w, instance, ...); without a name the only one.
+
+    `faults` are those of folders that cannot be used: if none fits, it may be one of them.
+    """
     able = [m for m in models if m.kind == kind]
     if wanted is not None:
         able = [m for m in able if answers(m.name, wanted.lower())]
@@ -88,7 +91,9 @@ def choose(models: Iterable[Model], kind: str, wanted: str | None = None) -> Mod
         return able[0]
     what = f"{kind} model" + (f" named {wanted}" if wanted else "")
     found = ", ".join(m.name for m in able)
-    raise ModelError(f"several folders fit, say which: {found}" if able else f"no {what} was found")
+    raise ModelError(
+        f"several folders fit, say which: {found}" if able else "; ".join((f"no {what} was found", *faults))
+    )
 
 
 def answers(name: str, wanted: str) -> bool:
@@ -168,16 +173,21 @@ def differences(recorded: Mapping[str, str], found: Mapping[str, str], whole: bo
 
 
 def hold_to_record(model: Model, root: Path, used: Mapping[str, str]) -> None:
-    """Compares the files that are used with the record of the folder; the first time they are recorded, all of them.
+    """Compares the files that are used with the record of the folder, if there is one."""
+    found = differences(_recorded(model, root) or used, used, whole=False)
+    if found:
+        advice = f"install it anew, or remove its entry from {root / LOCK} if the change is meant"
+        raise ModelError(f"the model {model.name} is not as it was recorded: {'; '.join(found)} ({advice})")
+
+
+def record_once(model: Model, root: Path) -> None:
+    """Records all files of a folder that has no record yet; to be called when they have proved to be a model.
 
     A folder that cannot be written to keeps no record, nor does the one that comes with this package.
     """
-    if root == embedded_folder():
-        return
-    recorded = read_record(root).models.get(model.folder.relative_to(root).as_posix())
-    if recorded is not None:
-        found = differences(recorded, used, whole=False)
-        if found:
-            raise ModelError(f"the model {model.name} is not as it was recorded: {'; '.join(found)}")
-    elif os.access(root, os.W_OK):
+    if root != embedded_folder() and _recorded(model, root) is None and os.access(root, os.W_OK):
         record_folder(root, model.folder)
+
+
+def _recorded(model: Model, root: Path) -> Mapping[str, str] | None:
+    return read_record(root).models.get(model.folder.relative_to(root).as_posix())

@@ -16,7 +16,7 @@ from spineps_pacs.cli.chosen import Wanted, engines
 from spineps_pacs.cli.main import run
 from spineps_pacs.domain.errors import ModelError, Unusable
 from tests.analysis import spines
-from tests.engines import onnx_files
+from tests.engines import folders, onnx_files
 
 
 @pytest.fixture
@@ -112,6 +112,25 @@ def test_nothing_there_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(Unusable, match="holds no DICOM image"):
         command.read(tmp_path / "empty")
+    (tmp_path / "letter.txt").write_text("hello")
+    with pytest.raises(Unusable, match=r"letter\.txt: not DICOM"):
+        command.read(tmp_path / "letter.txt")
+
+
+def test_results_go_into_a_folder(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file in its place is named before anything is read or loaded."""
+    (tmp_path / "taken").write_text("mine")
+    assert run(["segment", str(image), "--out", str(tmp_path / "taken"), "--models", str(tmp_path / "absent")]) == 1
+    assert "taken is a file" in capsys.readouterr().err
+
+
+def test_a_model_with_a_fault_is_not_passed_over(tmp_path: Path) -> None:
+    """An instance model that cannot be used is refused with file and field, not replaced by the discs; "none" is."""
+    folders.semantic_folder(tmp_path / "sem")
+    folders.instance_folder(tmp_path / "ins", 8, 10, {"cutout_size": [10, 24, 8]})
+    with pytest.raises(ModelError, match=r"no instance model was found; .*ins/inference_config\.json: cutout_size"):
+        engines(Wanted(tmp_path))
+    assert engines(Wanted(tmp_path, instance="none", labeling="none")).vertebra is None
 
 
 def test_a_folder_without_models_is_named(tmp_path: Path) -> None:

@@ -64,6 +64,33 @@ def test_weights_that_changed_since_they_were_recorded_are_refused(tmp_path: Pat
         load_engines(folder, options=CPU, recorded_in=tmp_path)
 
 
+def test_what_could_not_be_loaded_is_not_recorded(tmp_path: Path) -> None:
+    """A checkpoint that came damaged may be replaced by a whole one."""
+    folder = folders.semantic_folder(tmp_path / "m")
+    file = folder / "fold_0" / "checkpoint_final.pth"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"checkpoint_final\.pth is truncated or damaged"):
+        load_engines(folder, options=CPU, recorded_in=tmp_path)
+    file.write_bytes(whole)
+    load_engines(folder, options=CPU, recorded_in=tmp_path)
+    assert (tmp_path / LOCK).exists()
+
+
+def test_folds_and_keys_that_are_missing_are_named(tmp_path: Path) -> None:
+    """Only those that are not there; plans that lack a key name it."""
+    folder = folders.semantic_folder(tmp_path / "m", config={"available_folds": 3})
+    with pytest.raises(ModelError, match=r"lacks fold_1/checkpoint_final\.pth, fold_2/checkpoint_final\.pth"):
+        load_engines(folder, options=CPU)
+    folder = folders.semantic_folder(tmp_path / "n")
+    (folder / "plans.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"lacks 'configurations'"):
+        load_engines(folder, options=CPU)
+    (folder / "plans.json").write_text('{"configurations": {"3d_fullres": 7}}')
+    with pytest.raises(ModelError, match=r"plans\.json or dataset\.json cannot be understood"):
+        load_engines(folder, options=CPU)
+
+
 def test_a_model_is_used_for_its_own_work_only(tmp_path: Path) -> None:
     """A labelling folder as semantic model, and the like, is refused with both kinds named."""
     semantic, instance, labeling = trio(tmp_path)
@@ -80,6 +107,7 @@ def test_a_demonstration_says_so_and_unknown_fields_are_named(tmp_path: Path) ->
     folder = folders.semantic_folder(tmp_path / "m", config={"demonstration": True, "flavour": "sweet"})
     assert load_engines(folder, options=CPU).semantic.info.demonstration
     assert "flavour" in warnings_of(folder, None)[0]
+    assert load_engines(folder, options=CPU).warnings == warnings_of(folder)
 
 
 def test_missing_files_and_devices_are_sentences(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         ("acquisition", "oblique", "sag"),
         ("modeltype", "transformer", "nnunet"),
         ("model_expected_orientation", ["L", "P", "S"], "P, I, R"),
+        ("resolution_range", [float("nan"), 1, 1], "millimetres"),
+        ("corpus_size_cleaning", float("nan"), "a number, 0 or more"),
+        ("vert_size_threshold", float("inf"), "a number, 0 or more"),
         ("available_folds", 0, "above 0"),
         ("available_folds", None, "above 0"),
         ("default_step_size", 1.5, "at most 1"),
@@ -150,6 +153,14 @@ def test_a_model_answers_to_its_published_and_its_folder_name(tmp_path: Path) ->
         choose(found, "semantic", "ct")
 
 
+def test_where_no_model_fits_the_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    """The one that is missed may be the one with a fault: its file, field and value stand in the refusal."""
+    folders.write(tmp_path / "t2w" / "inference_config.json", folders.SEMANTIC | {"resolution_range": [0, 1, 1]})
+    found, faults = find_models(tmp_path)
+    with pytest.raises(ModelError, match=r"no semantic model was found; .*inference_config\.json: resolution_range"):
+        choose(found, "semantic", None, faults)
+
+
 def test_a_folder_is_opened_directly_or_one_further_down(tmp_path: Path) -> None:
     """The folder itself or the only one inside; none or two are a sentence."""
     folders.write(tmp_path / "a" / "b" / "inference_config.json", folders.SEMANTIC)
@@ -180,6 +191,8 @@ def test_the_first_use_is_recorded_and_compared_ever_after(tmp_path: Path) -> No
     (model.folder / "fold_0.bin").write_bytes(b"one")
     used = weights.checksums(model.folder, [model.folder / "fold_0.bin"])
     weights.hold_to_record(model, root, used)
+    assert not (root / weights.LOCK).exists()
+    weights.record_once(model, root)
     assert set(weights.read_record(root).models["T2w_semantic_v1.0.9"]) == {"inference_config.json", "fold_0.bin"}
     assert all(p.name != weights.LOCK for p in weights.files_of(root))
     weights.hold_to_record(model, root, used)
