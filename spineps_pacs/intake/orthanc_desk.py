@@ -10,6 +10,8 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -21,6 +23,8 @@ from spineps_pacs.intake.orthanc import NORMAL, ORTHANC_ID, Notes, OrthancIntake
 
 WISHED, URGENT, LAST = "wished", 1, 1000
 KEYS = {"id", "now", "models", "priority"}
+LOOPBACK = ["127.0.0.1", "localhost"]
+"""Names under which we answer: a page in some browser of this machine cannot come by another one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class OrthancDesk:
                 Route("/orthanc/series", self._take, methods=["POST"]),
                 Route("/orthanc/series/{id}", self._show, methods=["GET"]),
                 Route("/orthanc/jobs", self._all, methods=["GET"]),
-            ]
+            ],
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)],
         )
 
     def step(self) -> int:
@@ -73,6 +78,8 @@ class OrthancDesk:
         return pulled
 
     async def _take(self, request: Request) -> JSONResponse:
+        if request.headers.get("content-type") != "application/json":  # which no form of a foreign page can send
+            return JSONResponse({"error": "application/json is wanted"}, 415)
         try:
             wish = wish_of(await request.json())
         except (ValueError, TypeError) as error:

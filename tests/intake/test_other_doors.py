@@ -337,8 +337,19 @@ def test_a_wish_that_cannot_be_granted_says_why(counter: Counter, orthanc_id: st
 def test_what_is_no_request_of_the_plugin(counter: Counter) -> None:
     """Neither ids that are none nor bodies that are no JSON object do anything."""
     assert counter.run("../../etc").status_code == 404
+    json_sent = {"Content-Type": "application/json"}
     for body in (b"?", b"[]", b'{"id": 3}'):
-        assert requests.post(f"{counter.url}/series", data=body, timeout=5).status_code == 400
+        assert requests.post(f"{counter.url}/series", data=body, headers=json_sent, timeout=5).status_code == 400
+
+
+def test_a_page_in_a_browser_of_this_machine_asks_in_vain(counter: Counter, orthanc_id: str) -> None:
+    """Neither a form of another site nor a name that somebody let lead here starts or reads anything."""
+    form = {"Content-Type": "text/plain"}
+    wish = f'{{"id": "{orthanc_id}", "now": true}}'
+    assert requests.post(f"{counter.url}/series", data=wish, headers=form, timeout=5).status_code == 415
+    rebound = {"Host": "attacker.example"}
+    assert requests.get(f"{counter.url}/jobs", headers=rebound, timeout=5).status_code == 400
+    assert counter.desk.step() == 0
 
 
 def test_a_drop_on_another_file_system_works_too(node: Node, tmp_path: Path, drop: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plays a story with a real Orthanc in a network namespace of its own.
+"""Plays a story with a real Orthanc in namespaces of its own: its network is nobody else's, its processes end with it.
 
 `--orthanc-root DIR` takes the Orthanc of another Debian (scripts/orthanc-root makes it), in place of the installed one.
 """
@@ -29,8 +29,8 @@ def play(tmp_path: Path, request: pytest.FixtureRequest) -> Play:
     root = request.config.getoption("--orthanc-root")
 
     def played(story: str, *words: str) -> dict[str, Any]:
-        spaces = "-nm" if os.geteuid() == 0 else "-rnm"
-        command = ["unshare", spaces, sys.executable, "-m", "tests.orthanc.drive", str(tmp_path), story, *words]
+        spaces = ["-nmp" if os.geteuid() == 0 else "-rnmp", "--fork", "--kill-child", "--mount-proc"]
+        command = ["unshare", *spaces, sys.executable, "-m", "tests.orthanc.drive", str(tmp_path), story, *words]
         command += ["--root", str(Path(root).resolve())] if root else []
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580, check=False)
         assert done.returncode == 0, done.stderr[-3000:]

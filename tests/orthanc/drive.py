@@ -1,7 +1,7 @@
-"""A real Orthanc with our plugin, a real node beside it, in a network namespace of their own; writes down what happens.
+"""A real Orthanc with our plugin, a real node beside it, in namespaces of their own; writes down what happens.
 
-Run by test_plugin.py: `unshare -nm python -m tests.orthanc.drive FOLDER STORY [WORD ...] [--root ROOT]`. Prints
-nothing; writes seen.json.
+Run by conftest.py in namespaces: `python -m tests.orthanc.drive FOLDER STORY [WORD ...] [--root ROOT]`. Prints nothing;
+writes seen.json.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kills the worker, Orthanc, or both, or stops Orthanc, at a stage of the work that is held until then."""
+"""Kills the worker, the node, Orthanc, or both, or stops Orthanc, at a stage of the work that is held until then."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.orthanc.doors import whole_study
 from tests.orthanc.place import Place, nodes, wait_for
 
 STAGES = ("stable", "arriving", "analysing", "delivering", "delivered")
-VICTIMS = ("worker", "orthanc", "both", "stop")
-"""Who is killed; "stop" is Orthanc, told to end as its service does."""
+VICTIMS = ("worker", "node", "orthanc", "both", "stop")
+"""Who is killed: one of the node's processes, all of them, Orthanc; "stop": Orthanc ends as its service tells it to."""
 Orthanc = subprocess.Popen[bytes]
 
 
@@ -43,16 +43,15 @@ def kill(place: Place, orthanc: Orthanc, victim: str) -> Orthanc:
     """Kills; what died and does not come back by itself is started again."""
     if victim == "both":
         _signal(nodes(place), signal.SIGKILL)
-    elif victim == "worker":
-        _signal(nodes(place, "worker"), signal.SIGKILL)
+    elif victim in {"worker", "node"}:  # their end is seen by who started them: the node, or the plugin
+        _signal(nodes(place, "worker" if victim == "worker" else ""), signal.SIGKILL)
         orthanc.send_signal(signal.SIGCONT)
         return orthanc
     if victim == "stop":
         stop(place, orthanc)
     orthanc.kill()
     orthanc.wait()
-    _signal(nodes(place), signal.SIGCONT)  # what was held shall see that Orthanc is gone
-    wait_for(lambda: not nodes(place), 90)
+    _signal(nodes(place), signal.SIGCONT)  # what was held shall see that Orthanc is gone, while the next one begins
     return start(place.options)
 
 

@@ -14,7 +14,7 @@ from tests.orthanc.conftest import FIRST, Play, kinds
 from tests.orthanc.killing import STAGES, VICTIMS
 
 ROOT = Path(__file__).parents[2]
-ALL = ("arriving both", "analysing worker", "delivering orthanc")
+ALL = ("stable both", "analysing worker", "delivering orthanc")
 pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.mark.timeout(600)]
 
 
@@ -32,7 +32,7 @@ def test_every_door_brings_results_into_the_study_once(play: Play) -> None:
 
 
 def test_what_was_killed_comes_back(play: Play) -> None:
-    """Node and Orthanc before the work, the worker in it, Orthanc in the delivery: nothing is lost, nothing doubled."""
+    """Both before anybody told of the images, the worker at work, Orthanc in the delivery: nothing lost or doubled."""
     told = play("killed", *ALL)
     assert len(told["held"]) == len(ALL)
     assert all(kill.split()[0] in states.split(",") for kill, states in zip(ALL, told["held"], strict=True))
