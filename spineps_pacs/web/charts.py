@@ -10,7 +10,7 @@ WIDTH, HEIGHT, EDGE = 260, 70, 8
 
 
 def line_chart(title: str, unit: str, points: Sequence[tuple[str, float | None]]) -> Markup:
-    """Values over weeks; a week without a value leaves a gap. The title says the last value in words."""
+    """Values over weeks; the line passes over a week without one. The caption says the last value in words."""
     known = [(n, value) for n, (_, value) in enumerate(points) if value is not None]
     if not known:
         return Markup("<p class='quiet'>{}: no value yet</p>").format(title)

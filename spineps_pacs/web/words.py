@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from spineps_pacs.domain.job import Job, State
@@ -47,12 +47,17 @@ def kind_of(reason: str) -> str:
 
 
 def grouped(jobs: Iterable[Job]) -> list[tuple[str, str, list[Job]]]:
-    """Jobs by kind of reason, largest group first: the reason, what to do, the jobs."""
+    """Jobs by kind of reason, largest group first: reason, what to do, jobs; numbers that differ are left out."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(kind_of(job.reason), []).append(job)
-    ordered = sorted(groups.values(), key=len, reverse=True)
-    return [(group[0].reason or "no reason was given", advice(group[0].reason), group) for group in ordered]
+    ordered = sorted(groups.items(), key=lambda item: len(item[1]), reverse=True)
+    return [(_shared(kind, group), advice(group[0].reason), group) for kind, group in ordered]
+
+
+def _shared(kind: str, group: Sequence[Job]) -> str:
+    """What the reasons of a group have in common."""
+    return group[0].reason or kind if len({job.reason for job in group}) == 1 else kind.replace("#", "…")
 
 
 def successor(reason: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.commands import DRY, LONG, NODE, NOT_HERE, ROOT, Shown, shown
+from docs.commands import LONG, NODE, NOT_HERE, ROOT, Shown, shown
 from spineps_pacs import app, settings
 from spineps_pacs.cli.main import application, run
 from spineps_pacs.domain.job import Job, Sending, State, Verdict
@@ -23,6 +23,9 @@ from spineps_pacs.phantom.study import StudyRequest, write_study
 from spineps_pacs.phantom.wishes import Wishes
 
 COMMANDS = shown()
+GROUPS = {"jobs", "models", "shadow"}
+"""Commands that have commands of their own."""
+MAKES = sorted({one.line for one in COMMANDS if re.match(r"([A-Z_]+=\S+ )*make\b", one.line)})
 SMALL = StudyRequest(wishes=Wishes(levels="L3-S1"), slices=7, pixel=2.0, slice_spacing=6.0, only_t2=True)
 CONFIGURATION = """
 [node]
@@ -64,7 +67,11 @@ def test_it_is_known_where_a_command_is_run(one: Shown) -> None:
     """Each has its place in commands.py, and a test that is named there is there."""
     assert one.where, f"{one.page}: no test runs {one.line!r}; give it a place in tests/docs/commands.py"
     if one.where.startswith(("tests/", "scripts/", "Makefile")):
-        assert (ROOT / one.where.split(" ", 1)[0]).is_file()
+        named = ROOT / one.where.split(" ", 1)[0]
+        assert named.is_file()
+        words = one.line.split()
+        if words[0] == "spineps-pacs" and named.suffix == ".py":
+            assert words[2 if words[1] in GROUPS and len(words) > 2 else 1].replace("-", "_") in named.read_text()
 
 
 @pytest.mark.parametrize("one", [c for c in COMMANDS if c.line.startswith("spineps-pacs ")], ids=lambda one: one.line)
@@ -73,7 +80,7 @@ def test_our_command_line_takes_it(one: Shown) -> None:
     words = shlex.split(one.line)[1:]
     if words[0].startswith("-"):
         return
-    names = [word for word in words[: 2 if words[0] in {"jobs", "models", "shadow"} else 1] if not word.startswith("-")]
+    names = [word for word in words[: 2 if words[0] in GROUPS else 1] if not word.startswith("-")]
     if one.inline and len(words) == len(names):  # a mention: the command is there, its arguments are left out
         application()(f"{' '.join(names)} --help".split(), exit_on_error=False, result_action="return_value")
         return
@@ -138,7 +145,7 @@ def test_commands_for_a_node_run(
     assert failed == {}
 
 
-@pytest.mark.parametrize("line", sorted({one.line for one in where(DRY)}))
+@pytest.mark.parametrize("line", MAKES)
 def test_make_knows_what_is_shown(line: str) -> None:
     """A dry run names the recipe; what stands in angle brackets is any text."""
     words = shlex.split(re.sub(r"<[^>]*>", "address", line).replace("'", ""))

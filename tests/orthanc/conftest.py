@@ -32,7 +32,7 @@ def play(tmp_path: Path, request: pytest.FixtureRequest) -> Play:
         spaces = ["-nmp" if os.geteuid() == 0 else "-rnmp", "--fork", "--kill-child", "--mount-proc"]
         command = ["unshare", *spaces, sys.executable, "-m", "tests.orthanc.drive", str(tmp_path), story, *words]
         command += ["--root", str(Path(root).resolve())] if root else []
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1750, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         told: dict[str, Any] = json.loads((tmp_path / "seen.json").read_text())
         return told

@@ -64,10 +64,30 @@ def story_button(place: Place) -> dict[str, Any]:
         if s["MainDicomTags"]["Modality"] == "MR"
     }
     told, button = explorer(place, series)
-    refused = [without_password(place, path) for path in ("/spineps/jobs", f"/spineps/series/{series.popitem()[1]}")]
+    some = next(iter(series.values()))
+    refused = [without_password(place, path) for path in ("/spineps/jobs", f"/spineps/series/{some}")]
     jobs = get(place.url, "/spineps/jobs")
+    asked = wishes(place, some)
+    wait_for(lambda: settled(place.url))
     orthanc.terminate()
-    return {"told": told, "button": button, "jobs": jobs, "refused": refused, "exit": orthanc.wait(60)}
+    ended = orthanc.wait(60)
+    return {"told": told, "button": button, "jobs": jobs, "refused": refused, "asked": asked, "exit": ended}
+
+
+def wishes(place: Place, series: str) -> list[list[Any]]:
+    """What the plugin's routes answer: a wish that is granted, then others that cannot be; status and body."""
+    asked = ((series, b'{"priority": 7, "models": []}'), (series, b'{"priority": 0}'), (series, b"?"), ("no-id", b"{}"))
+    answers = [answer(place, f"/spineps/series/{one}", body) for one, body in asked]
+    return [*answers, answer(place, "/spineps/series/" + "0" * 8 + "-00000000" * 4, None)]
+
+
+def answer(place: Place, path: str, body: bytes | None) -> list[Any]:
+    """Status and JSON of an answer, whether it is an error or not."""
+    try:
+        with urllib.request.urlopen(place.url + path, data=body, timeout=60) as got:
+            return [got.status, json.load(got)]
+    except urllib.error.HTTPError as error:
+        return [error.code, json.load(error)]
 
 
 def explorer(place: Place, series: dict[str, str]) -> tuple[dict[str, str], str]:

@@ -20,7 +20,7 @@ from spineps_pacs.phantom.study import StudyRequest, write_study
 from spineps_pacs.phantom.wishes import Wishes
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 240.0
+LIMIT_S = 900.0
 RESULTS = Counter({"SEG": 2, "SR": 1, "OT": 1})
 """Series that a T2w series must have brought into its study."""
 USER, PASSWORD = "site", "a password"

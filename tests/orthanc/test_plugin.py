@@ -15,7 +15,7 @@ from tests.orthanc.killing import STAGES, VICTIMS
 
 ROOT = Path(__file__).parents[2]
 ALL = ("stable both", "analysing worker", "delivering orthanc")
-pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.mark.timeout(1800)]
 
 
 def test_every_door_brings_results_into_the_study_once(play: Play) -> None:
@@ -53,13 +53,19 @@ def test_whoever_is_killed_at_any_stage(play: Play, stage: str, victim: str) -> 
 
 @pytest.mark.real("chromium")
 def test_the_explorer_shows_button_and_state(play: Play, tmp_path: Path, shots: Path) -> None:
-    """Each series' page has the button and says what became of it; Orthanc lets nobody in without a password."""
+    """Each series' page has the button and says what became of it; wishes are granted or told why not; all by login."""
     told = play("button")
     assert told["button"].strip() == "Segment spine"
     assert sum("skipped" in line for line in told["told"].values()) == 3
     assert sum("delivered" in line or "confirmed" in line for line in told["told"].values()) == 1
     assert Counter(job["state"] == "skipped" for job in told["jobs"]) == {True: 3, False: 1}
     assert told["refused"] == [401, 401]
+    granted, *wrong, unseen = told["asked"]
+    assert granted[0] == 200  # Orthanc's plugins answer nothing else when all is well
+    assert "work" in granted[1]
+    assert [code for code, _ in wrong] == [400, 400, 404]
+    assert "priority" in wrong[0][1]["error"]
+    assert unseen == [404, {"error": "not seen yet"}]
     shutil.copyfile(tmp_path / "explorer.png", shots / "explorer.png")
 
 

@@ -78,7 +78,7 @@ def test_the_verdict_of_a_skipped_series_is_readable() -> None:
     """Every rule with value, limit and outcome."""
     shown = client().get("/series/job-2").text
     assert "not taken: not T2 weighted: TE 11 ms &lt; 60 ms" in shown
-    assert re.search(r"T2 weighting</th><td><span[^>]*>failed</span></td><td>TE 11 ms</td><td>≥ 60 ms", shown)
+    assert re.search(r"T2 weighting</th><td><span[^>]*>failed</span></td><td[^>]*>TE 11 ms</td><td>≥ 60 ms", shown)
     assert re.search(r"modality</th><td><span[^>]*>passed", shown)
 
 
@@ -141,7 +141,7 @@ def test_the_list_has_pages() -> None:
 def test_troubles_are_gathered_by_reason_with_advice() -> None:
     """Two series that lack a slice are one trouble; an unreachable archive is another, with what to do."""
     shown = client().get("/trouble").text
-    assert "2 × slice 7 of 20 is missing" in shown
+    assert "2 × slice … of … is missing" in shown
     assert "send the series again complete" in " ".join(shown.split())
     assert "Check the network and whether the destination runs" in " ".join(shown.split())
 
