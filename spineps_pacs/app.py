@@ -201,7 +201,7 @@ def _other_doors(half: Half, live: Live, common: Shared, door: Reception) -> Non
     if now.watched.folder is not None:
         from spineps_pacs.intake.watched import Drop, WatchedFolder
 
-        drop = Drop(now.watched.folder, now.watched.remove)
+        drop = Drop(now.watched.folder, now.watched.remove, has_room(common, live))
         watched = WatchedFolder(door, common.notes, drop, common.inbox.staging, log)
         half.loop(Loop("watched", now.watched.every_s, watched.step, trouble))
 

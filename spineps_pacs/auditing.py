@@ -44,15 +44,18 @@ class AuditTrail:
             self._spool.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, event: AuditEvent) -> None:
-        """One occurrence."""
+        """One occurrence; TryAgain when it cannot be written, and then nothing may be done that it would tell of."""
         now = self._clock()
         message = audit_message(event, self._source, datetime.fromtimestamp(now, UTC))
-        if self._file is not None:
-            _append(self._file, message)
-        if self._server is not None:
-            beside = self._spool / f".{uuid.uuid4().hex}"
-            beside.write_text(syslog_line(message, self._source, datetime.fromtimestamp(now, UTC)), encoding="utf-8")
-            beside.replace(self._spool / f"{now:020.6f}-{uuid.uuid4().hex[:8]}")
+        try:
+            if self._file is not None:
+                _append(self._file, message)
+            if self._server is not None:
+                line = syslog_line(message, self._source, datetime.fromtimestamp(now, UTC))
+                _put(self._spool, f"{now:020.6f}-{uuid.uuid4().hex[:8]}", line)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise TryAgain(f"the audit trail cannot be written, so nothing is done: {reason}") from error
 
     def step(self) -> int:
         """Sends what waits, in order; gives how many. Raises TryAgain while the server takes nothing."""
@@ -97,12 +100,24 @@ def syslog_line(message: str, source: str, at: datetime) -> str:
     return f"<{PRIORITY}>1 {stamp} {host} {name} {os.getpid()} {MESSAGE_ID} - \ufeff{message}"
 
 
-def _append(file: Path, message: str) -> None:
+def _put(spool: Path, name: str, line: str) -> None:
+    """A message that waits, whole and on disk."""
+    beside = spool / f".{name}"
+    _append(beside, line, end="")
+    beside.replace(spool / name)
+    handle = os.open(spool, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _append(file: Path, message: str, end: str = "\n") -> None:
     """One line, whole, whoever else writes; the file is its owner's alone."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(handle, message.encode() + b"\n")
+        os.write(handle, (message + end).encode())
         os.fsync(handle)
     finally:
         os.close(handle)

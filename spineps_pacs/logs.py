@@ -27,7 +27,10 @@ ALLOWED = frozenset(
 )  # fmt: skip
 """The only keys that reach a log; everything else is dropped before it is written."""
 
-_QUIET = ("pynetdicom", "pydicom", "highdicom", "urllib3", "httpx", "dicomweb_client", "matplotlib", "sqlalchemy")
+_QUIET = (
+    "pynetdicom", "pydicom", "highdicom", "urllib3", "httpx", "dicomweb_client", "matplotlib", "sqlalchemy", "uvicorn",
+    "asyncio", "PIL", "concurrent",
+)  # fmt: skip
 """Libraries that may print data sets, headers or addresses; only their errors' existence is of use."""
 
 

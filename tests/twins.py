@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,10 +37,10 @@ class DictDatasets:
         data = content if isinstance(content, bytes) else content.read_bytes()
         if isinstance(content, Path):
             content.unlink()
+        self._changed[key] = self._clock()
         if name in self._kept.get(key, {}):
             return False
         self._kept.setdefault(key, {})[name] = data
-        self._changed[key] = self._clock()
         return True
 
     def load(self, key: str, pixels: bool = True) -> Series:
@@ -68,9 +69,12 @@ class DictDatasets:
     def changed(self, key: str) -> float:
         return self._changed.get(key, 0.0)
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: str, before: float = math.inf) -> bool:
+        if self._changed.get(key, 0.0) > before:
+            return False
         self._kept.pop(key, None)
         self._changed.pop(key, None)
+        return True
 
 
 class DictNotes:

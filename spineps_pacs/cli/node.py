@@ -82,10 +82,11 @@ def worker(
 
 def _run(live: Live, name: str, build: Callable[[], Any], with_parent: bool, hard: bool = False) -> int:
     """Builds one half, runs it until a signal ends it. `hard` leaves without waiting for a computation."""
-    from spineps_pacs.app import log
+    from spineps_pacs.app import log, trouble
     from spineps_pacs.workflow.supervisor import end_with_parent
 
-    warnings.simplefilter("ignore")  # libraries quote values of the images in them
+    warnings.simplefilter("ignore")  # libraries quote values of the images in them, and in what ends a thread
+    threading.excepthook = lambda died: trouble(getattr(died.thread, "name", ""), died.exc_value or died.exc_type())
     ending = _signals(live)
     half = build()
     ports = half.start()

@@ -13,7 +13,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from spineps_pacs.delivery.peer import Peer
-from spineps_pacs.delivery.web import WebPeer, unreachable
+from spineps_pacs.delivery.web import NONSENSE, WebPeer, unreachable
 from spineps_pacs.domain.errors import TryAgain
 
 PENDING = (0xFF00, 0xFF01)
@@ -67,13 +67,13 @@ class QidoConfirmation:
             answers = client.search_for_instances(
                 dataset.StudyInstanceUID, dataset.SeriesInstanceUID, search_filters={"SOPInstanceUID": uid}
             )
+            return any(uid in answer.get("00080018", {}).get("Value", []) for answer in answers)
         except requests.HTTPError as error:
             if error.response is not None and error.response.status_code == requests.codes.not_found:
                 return False
             raise unreachable(self._name, error) from error
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, *NONSENSE) as error:
             raise unreachable(self._name, error) from error
-        return any(uid in answer.get("00080018", {}).get("Value", []) for answer in answers)
 
 
 class FolderConfirmation:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import requests
 from pydicom.dataset import Dataset
 
-from spineps_pacs.delivery.web import WebPeer, unreachable
+from spineps_pacs.delivery.web import NONSENSE, WebPeer, unreachable
 from spineps_pacs.domain.ports import Receipt
 
 
@@ -35,7 +35,7 @@ class OrthancDestination:
                 return Receipt(uid, accepted=False, status="HTTP 400")
             answer.raise_for_status()
             status = str(answer.json().get("Status", ""))
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, *NONSENSE) as error:
             raise unreachable(self.name, error) from error
         return Receipt(uid, accepted=status in {"Success", "AlreadyStored"}, status=status)
 
@@ -58,5 +58,5 @@ class OrthancConfirmation:
             answer = session.post(f"{self._peer.url}/tools/lookup", data=uid)
             answer.raise_for_status()
             return any(found.get("Type") == "Instance" for found in answer.json())
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, *NONSENSE) as error:
             raise unreachable(self._name, error) from error

@@ -8,7 +8,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
 
-from spineps_pacs.delivery.web import WebPeer, unreachable
+from spineps_pacs.delivery.web import NONSENSE, WebPeer, unreachable
 from spineps_pacs.domain.ports import Receipt
 
 REFUSED = {requests.codes.conflict, requests.codes.unsupported_media_type, requests.codes.bad_request}
@@ -39,9 +39,9 @@ class StowDestination:
             if error.response is not None and error.response.status_code in REFUSED:
                 return Receipt(uid, accepted=False, status=f"HTTP {error.response.status_code}")
             raise unreachable(self.name, error) from error
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, *NONSENSE) as error:
             raise unreachable(self.name, error) from error
         failed = answer.get("FailedSOPSequence") or []
         if failed:
-            return Receipt(uid, accepted=False, status=f"0x{int(failed[0].get('FailureReason', 0)):04X}")
+            return Receipt(uid, accepted=False, status=f"0x{int(failed[0].get('FailureReason') or 0):04X}")
         return Receipt(uid, accepted=True, status="stored")

@@ -9,6 +9,9 @@ import requests
 
 from spineps_pacs.domain.errors import TryAgain
 
+NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
+"""What an answer raises that is not as the standard has it."""
+
 
 class Session(requests.Session):
     """A session whose every request has a time limit, and that never follows the environment to a proxy."""
@@ -52,4 +55,6 @@ def unreachable(name: str, error: Exception) -> TryAgain:
     response = getattr(error, "response", None)
     if response is not None:
         return TryAgain(f"{name} answers {response.status_code}")
+    if isinstance(error, NONSENSE) and not isinstance(error, requests.RequestException):
+        return TryAgain(f"{name} answers what cannot be understood: {type(error).__name__}")
     return TryAgain(f"{name} cannot be reached: {type(error).__name__}")

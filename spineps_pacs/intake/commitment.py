@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ REQUESTED, COMMITTED = "commitment", "committed"
 ALL_SAFE, SOME_MISSING = 1, 2  # PS3.4 J.3.3, event types
 NO_SUCH_INSTANCE = 0x0112
 UNKNOWN_ACTION = 0x0123
+FIRST_PAUSE_S, LONGEST_PAUSE_S, GIVEN_UP_S = 1.0, 600.0, 3 * 86400.0
+"""Between calls to a peer that does not hear its report; after three days it has asked anew, or never will hear."""
 
 
 class Notes(Protocol):
@@ -50,12 +53,21 @@ class CallBack:
 class Commitment:
     """Answers N-ACTION and takes N-EVENT-REPORT; `step` reports what is noted."""
 
-    def __init__(self, holds: Callable[[str], bool], notes: Notes, call_back: CallBack, log: Log) -> None:
+    def __init__(
+        self,
+        holds: Callable[[str], bool],
+        notes: Notes,
+        call_back: CallBack,
+        log: Log,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._holds = holds
         self._notes = notes
         self._call_back = call_back
         self._log = log
+        self._clock = clock
         self._open: dict[str, Association] = {}
+        self._later: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
     def handlers(self) -> Handlers:
@@ -63,8 +75,12 @@ class Commitment:
         return [(evt.EVT_N_ACTION, self._requested), (evt.EVT_N_EVENT_REPORT, self._reported)]
 
     def step(self) -> int:
-        """Reports on every request that is noted; gives how many were heard."""
-        return sum(self._report(key) for key in self._notes.keys(REQUESTED))
+        """Reports on every request that is noted and due; gives how many were heard."""
+        return sum(self._report(key) for key in self._notes.keys(REQUESTED) if self._is_due(key))
+
+    def _is_due(self, key: str) -> bool:
+        """Always at first; a peer that could not be told is called after pauses that double."""
+        return key in self._open or self._clock() >= self._later.get(key, (0.0, 0.0))[0]
 
     def _requested(self, event: Any) -> tuple[int, None]:
         if event.action_type != 1:
@@ -76,7 +92,7 @@ class Commitment:
             for item in wanted.ReferencedSOPSequence
         ]
         peer = str(event.assoc.requestor.ae_title).strip()
-        note = {"transaction": uid, "peer": peer, "instances": pairs}
+        note = {"transaction": uid, "peer": peer, "instances": pairs, "at": self._clock()}
         with self._lock:
             self._open[fingerprint([uid])] = event.assoc
         self._notes.put(fingerprint([uid]), REQUESTED, json.dumps(note))
@@ -96,10 +112,14 @@ class Commitment:
         with self._lock:
             association = self._open.pop(key, None)
         heard = _send(association, report, kind) or self._call(str(note["peer"]), report, kind)
-        if heard:
+        if heard or self._clock() - float(note.get("at", self._clock())) > GIVEN_UP_S:
             self._notes.forget(key, REQUESTED)
+            self._later.pop(key, None)
         else:
-            self._log("a storage commitment could not be reported yet", peer=str(note["peer"]))
+            _, pause = self._later.get(key, (0.0, FIRST_PAUSE_S / 2))
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            self._later[key] = (self._clock() + pause, pause)
+            self._log("a storage commitment could not be reported yet", peer=str(note["peer"]), seconds=pause)
         return heard
 
     def _judged(self, uid: str, instances: Sequence[tuple[str, str]]) -> tuple[Dataset, int]:

@@ -6,6 +6,7 @@ Bytes go to disk as they come, undecoded; Success is answered when they are sync
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
 import tempfile
 import threading
@@ -22,11 +23,12 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from spineps_pacs.domain.audit import EXECUTE, NODE_AUTHENTICATION, SECURITY, Audit, AuditEvent, unheard
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain, Unusable
-from spineps_pacs.intake.gate import GuardedServer, GuestList
+from spineps_pacs.intake.gate import GuardedServer, GuestList, Watch
 from spineps_pacs.intake.reception import Arrival, Source
 
 SUCCESS, NO_ROOM, MISMATCH, CANNOT_READ, FAULT = 0x0000, 0xA700, 0xA900, 0xC000, 0xC001  # PS3.4 annex B.2.3
 DEFLATED = "1.2.840.10008.1.2.1.99"
+BELL_S, MOST_VISITORS = 60.0, 1000
 
 
 class Door(Protocol):
@@ -91,6 +93,7 @@ class DicomPort:
         self._log = log
         self._audit = audit
         self._pace = Pace()
+        self._bell = Bell()
         self._server: GuardedServer | None = None
         self._tempdir: str | None = None
 
@@ -118,9 +121,7 @@ class DicomPort:
             ssl_context=tls,
             evt_handlers=handlers,
             server_class=GuardedServer,
-            guests=lambda: self._limits().guests,
-            most=self._port.max_associations,
-            log=self._log,
+            watch=Watch(lambda: self._limits().guests, self._port.max_associations, self._log, self._turned_away),
         )
         ae._servers.append(self._server)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="dicom-port", daemon=True).start()
@@ -170,9 +171,19 @@ class DicomPort:
             self._door.released(keys)
 
     def _rejected(self, event: Any) -> None:
-        name, address = str(event.assoc.requestor.ae_title).strip(), str(event.assoc.requestor.address_info.address)
-        self._audit(AuditEvent(SECURITY, EXECUTE, name, NODE_AUTHENTICATION, succeeded=False, address=address))
-        self._log("a caller was turned away", source=name)
+        requestor = event.assoc.requestor
+        self._turned_away(str(requestor.ae_title).strip(), str(requestor.address_info.address))
+
+    def _turned_away(self, name: str, address: str) -> None:
+        """A stranger's name, address or certificate; told once a minute, so that one who tries on fills no disk."""
+        if not self._bell.rings(f"{address} {name}"):
+            return
+        self._log("a caller was turned away", source=name, address=address)
+        who = name or address
+        try:
+            self._audit(AuditEvent(SECURITY, EXECUTE, who, NODE_AUTHENTICATION, succeeded=False, address=address))
+        except TryAgain as reason:
+            self._log("a message of the audit trail was lost", reason=str(reason))
 
     def _aborted(self, event: Any) -> None:
         self._log("an association was aborted", source=str(event.assoc.requestor.ae_title).strip())
@@ -185,6 +196,28 @@ class DicomPort:
             self._log("an image was larger than allowed; its association ends")
             with contextlib.suppress(OSError):
                 event.assoc.dul.socket.close()
+
+
+class Bell:
+    """Rings for a visitor, and for the next minute not again; remembers only so many."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rung: dict[str, float] = {}
+
+    def rings(self, visitor: str) -> bool:
+        """True when this one was not heard within the last minute."""
+        with self._lock:
+            now = self._clock()
+            if now - self._rung.get(visitor, -math.inf) < BELL_S:
+                return False
+            if len(self._rung) >= MOST_VISITORS:
+                self._rung = {who: at for who, at in self._rung.items() if now - at < BELL_S}
+            if len(self._rung) >= MOST_VISITORS:
+                return False
+            self._rung[visitor] = now
+            return True
 
 
 class Pace:

@@ -118,6 +118,7 @@ class _Handler(RequestHandler):  # type: ignore[misc]
                 self.request.do_handshake()
             except (OSError, ssl.SSLError):
                 self.request.close()
+                self.server.refused("", str(self.client_address[0]))
                 return
         self.request.settimeout(self.server.ae.network_timeout)
         super().handle()
@@ -148,18 +149,25 @@ def _survived(run: Callable[[], None], association: Association, log: Callable[.
     return survived
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who may call, how many at once; who hears of what went wrong, and of who was turned away (name, address)."""
+
+    guests: Callable[[], GuestList]
+    most: int
+    log: Callable[..., None]
+    refused: Callable[[str, str], None]
+
+
 class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
     """pynetdicom's server with a guest list that may change while it runs."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(
-        self, *args: Any, guests: Callable[[], GuestList], most: int, log: Callable[..., None], **kwargs: Any
-    ) -> None:
-        self.guests = guests
-        self.log = log
-        self._most = most
+    def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
+        self.guests, self.log, self.refused = watch.guests, watch.log, watch.refused
+        self._most = watch.most
         super().__init__(*args, request_handler=_Handler, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -171,7 +179,10 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  the signature is the library's
         """False for an address that nobody on the list has, and when far too many call at once."""
-        return self.guests().knows_address(str(client_address[0])) and len(self.active_associations) < 2 * self._most
+        if not self.guests().knows_address(str(client_address[0])):
+            self.refused("", str(client_address[0]))
+            return False
+        return len(self.active_associations) < 2 * self._most
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A connection that could not be served costs one line, not the port."""

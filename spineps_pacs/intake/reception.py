@@ -5,6 +5,7 @@ The loop remembers nothing: what lies in the inbox and was not yet taken as a jo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -16,10 +17,9 @@ from typing import Any, Protocol
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from spineps_pacs.domain.audit import CREATE, TRANSFERRED, Audit, AuditEvent, unheard
-from spineps_pacs.domain.errors import Unusable
+from spineps_pacs.domain.errors import TryAgain, Unusable
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.domain.ports import Chain, Datasets, Records
 from spineps_pacs.domain.series import Series, fingerprint
@@ -144,9 +144,21 @@ class Reception:
         self._notes.put(series_key(series_uid), "expected", str(count))
 
     def sweep(self) -> list[str]:
-        """Makes a job of each complete series that has none yet; gives their ids."""
-        keys = self._inbox.quiet(self._clock())
-        return [self._take(key) for key in keys if self._open(key) and self._is_complete(key)]
+        """Makes a job of each complete series that has none yet; gives their ids.
+
+        A series that the disk does not give just now holds no other up; TryAgain is raised when those are done.
+        """
+        made: list[str] = []
+        later: TryAgain | None = None
+        for key in self._inbox.quiet(self._clock()):
+            try:
+                if self._open(key) and self._is_complete(key):
+                    made += self._take(key)
+            except TryAgain as reason:
+                later = reason
+        if later is not None:
+            raise later
+        return made
 
     def step(self) -> None:
         """One turn of the loop."""
@@ -163,8 +175,9 @@ class Reception:
             self._notes.put(key, "source", json.dumps(note))
 
     def _open(self, key: str) -> bool:
-        """True when something of the series was not yet taken."""
-        return self._notes.get(key, "taken") != repr(self._inbox.changed(key))
+        """True when something of the series was not yet taken; a folder that was made for an image is nothing yet."""
+        taken = self._notes.get(key, "taken") == repr(self._inbox.changed(key))
+        return not taken and bool(self._inbox.names(key))
 
     def _is_complete(self, key: str) -> bool:
         patience, last, now = self._patience(), self._inbox.changed(key), self._clock()
@@ -180,26 +193,36 @@ class Reception:
             return False
         return now - released >= patience.after_release_s
 
-    def _take(self, key: str) -> str:
+    def _take(self, key: str) -> list[str]:
+        """The job that the series makes or continues, by id; none when all of it is known."""
         changed = self._inbox.changed(key)  # before the look: what comes after it reopens the series
         note = json.loads(self._notes.get(key, "source") or "{}")
         try:
             series = self._inbox.load(key, pixels=False)
             job = self._job(series, note)
-        except (Unusable, ValueError, TypeError) as error:
+        except TryAgain:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a broken file raises, it must not hold the others up
             job, series = self._unreadable(key, note, error), None
-        if self._records.add(job):
-            who, address = str(note.get("name", "")), str(note.get("address", ""))
-            self._audit(AuditEvent(TRANSFERRED, CREATE, who, address=address, study_uid=job.study_uid))
-        elif self._records.erased(job.id):
-            self._records.again(job.id, State.ARRIVING, "arrived again after its data was erased")
+        new = self._add(job, note)
         known = self._records.known(job.id)
-        if series is not None and known is not None and known.state is State.ARRIVING:
+        begins = known is not None and known.state is State.ARRIVING
+        if series is not None and known is not None and begins:
             self._records.link(job.id, self._patient(series))
             self._supersede(job)
             self._chain.enqueue(known)
         self._notes.put(key, "taken", repr(changed))
-        return job.id
+        return [job.id] if new or begins else []
+
+    def _add(self, job: Job, note: dict[str, Any]) -> bool:
+        """True when the job is new; one whose data was erased begins anew."""
+        if self._records.known(job.id) is None:
+            who, address = str(note.get("name", "")), str(note.get("address", ""))
+            self._audit(AuditEvent(TRANSFERRED, CREATE, who, address=address, study_uid=job.study_uid))
+            return self._records.add(job)
+        if self._records.erased(job.id):
+            self._records.again(job.id, State.ARRIVING, "arrived again after its data was erased")
+        return False
 
     def _job(self, series: Series, note: dict[str, Any]) -> Job:
         stat = any(str(ds.get("RequestedProcedurePriority", "")).upper() in URGENT for ds in series.datasets)
@@ -247,12 +270,15 @@ class Reception:
 
 
 def _header(path: Path) -> Dataset:
+    """What names an image. No reason quotes the file: it may be a patient's name that stands where a UID should."""
     try:
         header = dcmread(path, stop_before_pixels=True, specific_tags=list(NEEDED))
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError, TypeError) as error:
-        raise Unusable(f"the file cannot be read as DICOM: {error}") from error
-    for keyword in NEEDED:
-        value = header.get(keyword)
+        values = {keyword: header.get(keyword) for keyword in NEEDED}  # only here are they converted
+    except Exception as error:  # broken files raise many kinds
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault, not the file's
+        raise Unusable(f"the file cannot be read as DICOM: {type(error).__name__}") from error
+    for keyword, value in values.items():
         if not value or not isinstance(value, str):
             raise Unusable(f"the image has {'several values' if value else 'no value'} in {keyword}")
     return header

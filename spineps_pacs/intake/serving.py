@@ -6,6 +6,7 @@ import socket
 import threading
 from typing import Any
 
+import structlog
 import uvicorn
 
 from spineps_pacs.domain.errors import SettingsError
@@ -21,7 +22,9 @@ class Serving:
         except OSError as error:
             raise SettingsError(f"port {port} of {host} cannot be opened: {error.strerror}") from error
         self.port = int(self._socket.getsockname()[1])
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            _told(app), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name=f"web-{self.port}", daemon=True)
 
@@ -39,3 +42,16 @@ class Serving:
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
+
+
+def _told(app: Any) -> Any:
+    """The application; a fault of ours is logged by its place alone, since its text may quote what was sent."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            structlog.get_logger("spineps_pacs").error("a request could not be answered", exc_info=error)
+            raise
+
+    return served

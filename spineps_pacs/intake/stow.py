@@ -11,7 +11,7 @@ from typing import Any
 from python_multipart.multipart import parse_options_header
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -20,7 +20,7 @@ from spineps_pacs.intake.dimse import Door
 from spineps_pacs.intake.multipart import Parts
 from spineps_pacs.intake.reception import Arrival, Source
 
-NO_ROOM, CANNOT_READ, OTHER_STUDY = 0xA700, 0xC000, 0xC122
+NO_ROOM, CANNOT_READ, FAULT = 0xA700, 0xC000, 0x0110
 DICOM_JSON = "application/dicom+json"
 SOURCE = Source("stow")
 
@@ -67,11 +67,10 @@ class _Stow:
             return JSONResponse({"error": "the disk is full; try again later"}, 503, {"Retry-After": "300"})
         parts = Parts(options[b"boundary"], self._staging)
         try:
-            if not await _receive(request, parts, limits.max_body_bytes):
-                return JSONResponse({"error": f"more than {limits.max_body_bytes} bytes"}, 413)
+            refusal = await _receive(request, parts, limits.max_body_bytes)
+            if refusal is not None:
+                return refusal
             outcome = await run_in_threadpool(self._take, parts.files, request.path_params.get("study"))
-        except ValueError:
-            return JSONResponse({"error": "the body is not multipart"}, 400)
         finally:
             parts.tidy()
         return _answer(outcome)
@@ -85,22 +84,29 @@ class _Stow:
                 outcome.failed.append(NO_ROOM)
             except SpinepsPacsError:
                 outcome.failed.append(CANNOT_READ)
+            except OSError:
+                outcome.failed.append(FAULT)
             else:
                 outcome.stored.append(arrival)
         self._door.released(sorted({arrival.key for arrival in outcome.stored}))
         return outcome
 
 
-async def _receive(request: Request, parts: Parts, most: int) -> bool:
-    """Writes the body to disk; False when it is too long."""
+async def _receive(request: Request, parts: Parts, most: int) -> Response | None:
+    """Writes the body to disk; gives the refusal of one that is too long, cut or not multipart, or has no room."""
     received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > most:
-            return False
-        await run_in_threadpool(parts.write, chunk)
-    await run_in_threadpool(parts.finish)
-    return True
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > most:
+                return JSONResponse({"error": f"more than {most} bytes"}, 413)
+            await run_in_threadpool(parts.write, chunk)
+        await run_in_threadpool(parts.finish)
+    except (ValueError, ClientDisconnect):
+        return JSONResponse({"error": "the body is not multipart, or was cut"}, 400)
+    except OSError:
+        return JSONResponse({"error": "the disk takes nothing now; try again later"}, 503, {"Retry-After": "300"})
+    return None
 
 
 def _knows(header: str, token: str) -> bool:

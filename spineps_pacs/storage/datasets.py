@@ -5,7 +5,9 @@ Keys and names are ours (hashes, kinds), never attributes of DICOM; anything tha
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import math
 import os
 import re
 import shutil
@@ -16,7 +18,6 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from spineps_pacs.domain.errors import TryAgain, Unusable
 from spineps_pacs.domain.series import Series
@@ -24,6 +25,8 @@ from spineps_pacs.domain.series import Series
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 STAGING = ".incoming"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+OF_THE_FILE = {None, errno.EINVAL}
+"""What a reader says of a file that lies about its lengths; other numbers tell of the disk."""
 CLOCK_SLACK_S = 60.0
 
 
@@ -78,6 +81,7 @@ class DatasetFolder:
         if target.exists():
             if isinstance(content, Path):
                 content.unlink(missing_ok=True)
+            os.utime(target.parent)  # it came again: what else is kept of its key is not old either
             return False
         if not target.parent.exists():
             target.parent.mkdir(exist_ok=True)
@@ -132,14 +136,32 @@ class DatasetFolder:
         except FileNotFoundError:
             return 0.0
 
-    def forget(self, key: str) -> None:
-        """Removes a key with all it holds; an unknown key is no error."""
-        folder = self._folder(key)
-        if folder.exists():
-            doomed = self.staging / f"{uuid.uuid4().hex}.gone"
+    def forget(self, key: str, before: float = math.inf) -> bool:
+        """Removes a key with all it holds; an unknown key is no error.
+
+        False, and nothing is removed, where something came since `before`: that was acknowledged, and needs the rest.
+        """
+        folder, doomed = self._folder(key), self.staging / f"{uuid.uuid4().hex}.gone"
+        try:
+            if folder.stat().st_mtime > before:
+                return False
             folder.rename(doomed)
-            sync_folder(self._root)
-            shutil.rmtree(doomed)
+        except FileNotFoundError:  # never there, or another host was faster
+            return True
+        if doomed.stat().st_mtime > before:  # came between the look and the move
+            self._bring_back(doomed, folder)
+            return False
+        sync_folder(self._root)
+        shutil.rmtree(doomed)
+        return True
+
+    def _bring_back(self, doomed: Path, folder: Path) -> None:
+        """Undoes a removal, also where a new folder of that key was begun meanwhile."""
+        folder.mkdir(exist_ok=True)
+        for path in doomed.iterdir():
+            path.replace(folder / path.name)
+        sync_folder(folder)
+        doomed.rmdir()
 
     def tidy(self, older_than_s: float = 3600.0) -> int:
         """Removes what a crash left in the staging folder; gives how many things."""
@@ -147,6 +169,10 @@ class DatasetFolder:
         left = [entry for entry in self.staging.iterdir() if entry.stat().st_mtime < limit]
         for entry in left:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
+        for folder in self._folders():
+            if folder.stat().st_mtime < limit:
+                with contextlib.suppress(OSError):  # not empty, as nearly all are
+                    Path(folder.path).rmdir()
         return len(left)
 
     def _folder(self, key: str) -> Path:
@@ -171,5 +197,8 @@ def _sync(path: Path) -> None:
 def _read(path: Path, pixels: bool) -> Dataset:
     try:
         return dcmread(path, stop_before_pixels=not pixels)
-    except (InvalidDicomError, OSError, EOFError, ValueError) as error:
-        raise Unusable(f"{path.name} cannot be read as DICOM: {error}") from error
+    except Exception as error:  # broken files raise many kinds
+        if isinstance(error, OSError) and error.errno not in OF_THE_FILE:
+            raise TryAgain(f"{path.name} cannot be read just now: {os.strerror(error.errno or 0)}") from error
+        # its text may quote a patient's values, and reasons are shown and logged
+        raise Unusable(f"{path.name} cannot be read as DICOM: {type(error).__name__}") from error

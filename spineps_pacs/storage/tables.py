@@ -78,7 +78,10 @@ def sqlite_url(file: Path) -> str:
 
 
 def open_database(url: str) -> sa.Engine:
-    """The database, with our tables in it, brought up to date; one that a newer release made is refused."""
+    """The database, with our tables in it, brought up to date; one that a newer release made is refused.
+
+    Its errors do not quote what was written: UIDs leave the records only as hashes.
+    """
     engine = _sqlite(url) if url.startswith("sqlite") else _postgres(url)
     try:
         with engine.begin() as connection:
@@ -110,11 +113,12 @@ def _bring_up_to_date(connection: sa.Connection, found: int) -> None:
 
 
 def _postgres(url: str) -> sa.Engine:
-    return sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=5)
+    address = sa.make_url(url).set(drivername="postgresql+psycopg")
+    return sa.create_engine(address, pool_pre_ping=True, pool_size=5, hide_parameters=True)
 
 
 def _sqlite(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": 30.0})
+    engine = sa.create_engine(url, connect_args={"timeout": 30.0}, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:

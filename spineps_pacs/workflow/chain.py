@@ -179,17 +179,18 @@ class DbosChain:
         return found
 
     def forget(self, before: float, most: int = 1000) -> int:
-        """Deletes finished rows that are older; gives how many."""
-        old = self._client.list_workflows(
+        """Deletes finished rows that are older, so many at a time; gives how many."""
+        done = 0
+        while old := self._client.list_workflows(
             status=FINISHED,
             completed_before=datetime.fromtimestamp(before, UTC).isoformat(),
             limit=most,
             load_input=False,
             load_output=False,
-        )
-        if old:
+        ):
             self._client.delete_workflows([row.workflow_id for row in old])
-        return len(old)
+            done += len(old)
+        return done
 
     def _succeed(self, job: Job, wanted: Job) -> int:
         """A job of other models takes the place of this one, which keeps what it sent; gives the new one's turn."""

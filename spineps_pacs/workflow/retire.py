@@ -49,24 +49,26 @@ class Retirement:
     def step(self) -> list[str]:
         """Erases all that is due; gives the jobs."""
         before = self._clock() - self._keep_hours() * HOUR_S
-        done = []
-        for job in self._records.due(before):
-            self._retire(job)
-            done.append(job.id)
-        return done
+        return [job.id for job in self._records.due(before) if self._retire(job, before)]
 
-    def _retire(self, job: Job) -> None:
-        self._kept.outbox.forget(job.id)
-        if not self._needed_by_others(job):
-            key = fingerprint([job.series_uid])
-            self._kept.inbox.forget(key)
+    def _retire(self, job: Job, before: float) -> bool:
+        """False where the job is needed once more: it was started anew meanwhile, or its series comes again."""
+        known = self._records.known(job.id)
+        if known is None or known.changed != job.changed or self._records.erased(job.id):
+            return False
+        key = fingerprint([job.series_uid])
+        if not self._needed_by_others(job, before):
+            if not self._kept.inbox.forget(key, before):
+                self._records.again(job.id, job.state, "the series was sent once more")
+                return False
             self._kept.notes.forget(key)
-        self._records.erase(job.id)
+        self._kept.outbox.forget(job.id)
         self._kept.audit(AuditEvent(DELETED, DELETE, "spineps-pacs", study_uid=job.study_uid))
+        self._records.erase(job.id)
+        return True
 
-    def _needed_by_others(self, job: Job) -> bool:
+    def _needed_by_others(self, job: Job, before: float) -> bool:
         """The images of a series stay as long as any of its jobs is not past its time."""
-        before = self._clock() - self._keep_hours() * HOUR_S
         others = [other for other in self._records.find(series_uid=job.series_uid) if other.id != job.id]
         return any(
             not self._records.erased(other.id) and (not other.ended or other.changed >= before) for other in others

@@ -159,11 +159,12 @@ class Stages:
         if sending.state not in SENT:
             self._say(work, State.DELIVERING, sending.reason)
             try:
-                self._send(job, work.destination)
+                self._send(job, work)
             except TryAgain as reason:
                 return self._deliver_later(work, str(reason))
-            self._say(work, State.DELIVERED)
+            # before the state: told twice after a crash, but never left out
             self._parts.audit(AuditEvent(TRANSFERRED, READ, work.destination, study_uid=job.study_uid))
+            self._say(work, State.DELIVERED)
         # the count of attempts goes on, so that what is sent once more is confirmed once more
         return (replace(work, stage=CONFIRM, delay_s=0.0),)
 
@@ -177,7 +178,7 @@ class Stages:
             self._say(work, State.CONFIRMED, "recalled")
             return ()
         if confirmation is not None:
-            accepted = {r.sop_instance_uid for r in self._records.receipts(job.id, work.destination) if r.accepted}
+            accepted = self._accepted(job, work.destination)
             sent = [ds for ds in self._results(job, work.destination) if str(ds.SOPInstanceUID) in accepted]
             try:
                 kept = confirmation.kept(sent, f"{work.job_id}:{work.turn}:{work.destination}")
@@ -221,20 +222,35 @@ class Stages:
 
         return watch
 
-    def _send(self, job: Job, name: str) -> None:
-        records, destination = self._records, self._parts.destinations.get(name)
+    def _send(self, job: Job, work: Work) -> None:
+        name = work.destination
+        destination = self._parts.destinations.get(name)
         if destination is None:
             raise TryAgain(f"no destination is called {name} any more")
-        accepted = {r.sop_instance_uid for r in records.receipts(job.id, name) if r.accepted}
+        accepted = self._accepted(job, name)
         due = [ds for ds in self._results(job, name) if str(ds.SOPInstanceUID) not in accepted]
-        refused = ""
+        open_, refused = {str(ds.SOPInstanceUID) for ds in due}, ""
         for receipt in destination.send(due) if due else ():
-            records.receipt(job.id, name, receipt)
+            self._records.receipt(job.id, name, receipt)
+            open_.discard(receipt.sop_instance_uid)
             accepted |= {receipt.sop_instance_uid} if receipt.accepted else set()
             refused = refused if receipt.accepted else refused or receipt.status
+            self._still_ours(work, open_)
         missing = [ds for ds in due if str(ds.SOPInstanceUID) not in accepted and ds.SOPClassUID not in EXTRAS]
         if missing:
             raise TryAgain(f"{len(missing)} of {len(due)} objects were not accepted: {refused or 'no answer came'}")
+
+    def _still_ours(self, work: Work, open_: set[str]) -> None:
+        """Raises Cancelled when a person ended the job, or when another worker, who thinks us dead, sends what is open.
+
+        So a host that was paused in the middle of a delivery and wakes up sends nothing a second time.
+        """
+        job = self._job(work)
+        if open_ & self._accepted(job, work.destination) or _sending_of(job, work.destination).state in SENT:
+            raise Cancelled(f"another worker took the delivery of job {job.id} over")
+
+    def _accepted(self, job: Job, destination: str) -> set[str]:
+        return {r.sop_instance_uid for r in self._records.receipts(job.id, destination) if r.accepted}
 
     def _results(self, job: Job, destination: str) -> list[Dataset]:
         if recalled(job):

@@ -97,7 +97,13 @@ class Supervisor:
             running.process = None
         if now < running.due:
             return False
-        running.process, running.started = self._spawn(self._children[name]), now
+        try:
+            running.process, running.started = self._spawn(self._children[name]), now
+        except OSError as error:  # no memory or no process left just now; whoever still runs must not end for it
+            running.pause = min(LONGEST_S, running.pause * 2)
+            running.due = now + running.pause
+            self._log("a process cannot be started yet", worker=name, error=type(error).__name__, seconds=running.pause)
+            return False
         return True
 
 

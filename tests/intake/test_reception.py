@@ -125,7 +125,9 @@ def test_a_duplicate_makes_no_job(node: Node) -> None:
     node.door.sweep()
     node.send("a")
     node.clock.now += 60
-    assert node.door.sweep() == []
+    node.door.sweep()
+    assert (len(node.jobs()), len(node.chain.queue)) == (1, 1)
+    assert node.door.waiting() == 0
 
 
 def test_a_late_slice_makes_a_new_job(node: Node) -> None:

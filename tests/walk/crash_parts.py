@@ -108,7 +108,7 @@ def work(plan: Plan) -> None:
     fuse = Fuse(plan)
     ground = Ground(plan.data, plan.url, plan.lease_s, fuse.wrap)
     half = Back(ground, {"pacs": DimseDestination("pacs", peer)}, _held(plan), plan.executor)
-    _told().wait()
+    told_to_end().wait()
     fuse.tell()
     half.put_down()
     half.close()
@@ -121,7 +121,7 @@ def receive(plan: Plan) -> None:
     half = Front(Ground(plan.data, plan.url, plan.lease_s, fuse.wrap), Patience(quiet_s=1.0, after_release_s=0.0))
     (plan.data / "port.new").write_text(str(half.port))
     (plan.data / "port.new").replace(plan.data / "port")
-    stop = _told()
+    stop = told_to_end()
     while not stop.wait(0.02):
         half.reception.sweep()
     fuse.tell()
@@ -148,7 +148,8 @@ def _held(plan: Plan) -> Any:
     return produce
 
 
-def _told() -> threading.Event:
+def told_to_end() -> threading.Event:
+    """Set when this process is asked to end."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     return stop

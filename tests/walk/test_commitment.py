@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract.conftest import Clock
 from pynetdicom import evt
 from samples import content_of, series_of, uid
 
@@ -35,11 +36,13 @@ class Archive:
     ae_title: str
     peers: dict[str, str] = field(default_factory=dict)
     faults: list[BaseException] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.inbox, self.notes = DatasetFolder(self.folder / "inbox"), Marks(self.folder / "marks")
         calls = CallBack(self.ae_title, lambda: self.peers, timeout_s=5.0)
-        self.commitment = Commitment(self.holds, self.notes, calls, self.tell)
+        self.commitment = Commitment(self.holds, self.notes, calls, self.tell, self.clock)
         limits = Limits(GuestList(open_house=True))
         self.dicom = DicomPort(self, Port(self.ae_title), lambda: limits, lambda: True, self.tell)  # type: ignore[arg-type]
         self.port = self.dicom.open(self.inbox.staging, more=self.commitment.handlers())
@@ -53,7 +56,7 @@ class Archive:
             self.inbox.add("key", fingerprint([ds.SOPInstanceUID]) + ".dcm", content_of(ds))
 
     def tell(self, text: str, **_: object) -> None:
-        """Nobody reads it."""
+        self.told.append(text)
 
     def fault(self, _name: str, error: BaseException) -> None:
         self.faults.append(error)
@@ -93,10 +96,25 @@ def test_the_report_comes_on_a_call_of_its_own(archive: Archive, tmp_path: Path)
     with pytest.raises(TryAgain, match="has not reported"):
         confirmation.kept(series_of("a"), "job:0:pacs")
     assert archive.commitment.step() == 0
+    archive.clock.now += 1
     archive.peers["SPINEPS"] = f"127.0.0.1:{ours.port}"
     assert archive.commitment.step() == 1
     assert len(confirmation.kept(series_of("a"), "job:0:pacs")) == 6
     ours.dicom.close()
+
+
+def test_who_is_not_to_be_found_is_not_called_for_ever(archive: Archive, tmp_path: Path) -> None:
+    """The pauses between calls double, up to ten minutes; after three days the request is forgotten."""
+    with pytest.raises(TryAgain):
+        asking(archive, Marks(tmp_path / "ours"), 0.0).kept(series_of("a"), "t")
+    began, told = archive.clock.now, []
+    while archive.notes.keys("commitment"):
+        before = len(archive.told)
+        archive.commitment.step()
+        told += [archive.clock.now - began] * (len(archive.told) - before)
+        archive.clock.now += 1 if archive.clock.now - began < 70 else 600
+    assert told[:8] == [0, 1, 3, 7, 15, 31, 63, 670]
+    assert archive.clock.now - began > 3 * 86400
 
 
 def test_a_request_survives_a_restart(archive: Archive, tmp_path: Path) -> None:

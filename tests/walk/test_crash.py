@@ -37,7 +37,7 @@ FORK.set_forkserver_preload(["walk.crash_parts"])
 
 
 @contextmanager
-def running(target: Any, plan: Plan) -> Iterator[Any]:
+def running(target: Any, plan: Any) -> Iterator[Any]:
     """A process of the node, ended with the block unless it has died before."""
     process = FORK.Process(target=target, args=(plan,), daemon=True)
     process.start()
