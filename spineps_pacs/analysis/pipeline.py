@@ -19,7 +19,8 @@ from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.naming import Final, Rules, name, with_bodies, with_whole_ends, without_vertebrae
 from spineps_pacs.analysis.pieces import ids
 from spineps_pacs.analysis.rebuild import rebuild
-from spineps_pacs.analysis.semantic import SemanticSettings, Structures, segment
+from spineps_pacs.analysis.room import expect_room
+from spineps_pacs.analysis.semantic import SemanticSettings, Structures, check, segment
 from spineps_pacs.domain.errors import Cancelled, SpinepsPacsError, TryAgain
 from spineps_pacs.domain.masks import InstanceMask, SemanticMask
 from spineps_pacs.domain.ports import Engines, ModelInfo, Watch
@@ -128,6 +129,7 @@ def analyse(
     given, walk = _Given(engines, settings or AnalysisSettings()), _Walk(phases, clock)
     walk.begin("rebuild")
     volume = _rebuilt(source, given.settings)
+    _expect_room(volume, given)
     found = segment(volume, engines.semantic, _semantic(given), walk.begin("segment"))
     separated = _separated(found, given, walk.begin("separate"))
     final = _named(volume, _Drawn(_on_source(found), separated), given, walk.begin("name"))
@@ -151,6 +153,13 @@ def _rebuilt(source: Series | Volume, settings: AnalysisSettings) -> Volume:
     if isinstance(source, Volume):
         return source
     return rebuild(source, settings.volume, fill_missing=settings.fill_missing)
+
+
+def _expect_room(volume: Volume, given: _Given) -> None:
+    """Told before any work: another plane, no numbers, too large, too little memory."""
+    grid, vertebra = given.engines.semantic.grid, given.engines.vertebra
+    check(volume, grid.plane)
+    expect_room(volume.geometry, grid, None if vertebra is None else vertebra.plan)
 
 
 def _semantic(given: _Given) -> SemanticSettings:

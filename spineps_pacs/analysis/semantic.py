@@ -132,6 +132,8 @@ def check(volume: Volume, plane: str) -> None:
     if min(volume.voxels.shape) < LEAST_SLICES:
         shape = " x ".join(str(n) for n in volume.voxels.shape)
         raise Unusable(f"the volume has {shape} voxels; at least {LEAST_SLICES} are needed along every axis")
+    if volume.voxels.dtype.kind not in "biuf":
+        raise Unusable(f"the voxels are neither whole nor real numbers: {volume.voxels.dtype}")
     if np.issubdtype(volume.voxels.dtype, np.floating):
         odd = int(np.count_nonzero(~np.isfinite(volume.voxels)))
         if odd:

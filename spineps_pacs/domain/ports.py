@@ -36,10 +36,20 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class Room:
+    """The memory that a network is allowed (bytes), and what it needs: for each voxel, and in any case."""
+
+    allowed: float
+    each_voxel: float
+    in_any_case: float
+
+
+@dataclass(frozen=True)
 class SemanticGrid:
     """What the semantic model wants: the voxel size (P, I, R) in mm, or a range into which the input's is clamped.
 
-    `plane` is sag, cor, ax or iso; `hounsfield`: the values of CT are taken as they are; `has_c1`: it knows C1.
+    `plane` is sag, cor, ax or iso; `hounsfield`: the values of CT are taken as they are; `has_c1`: it knows C1; `room`
+    is None where memory has no ceiling.
     """
 
     spacing_pir: tuple[float, float, float]
@@ -47,6 +57,7 @@ class SemanticGrid:
     plane: str = "sag"
     hounsfield: bool = False
     has_c1: bool = False
+    room: Room | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +86,8 @@ class SemanticEngine(Protocol):
 class CutoutPlan:
     """What the instance model wants: voxel size and cutout size (P, I, R), channels, and semantic id to class.
 
-    `checked_by_discs`: where the discs make another number of vertebrae, they are right.
+    `checked_by_discs`: where the discs make another number of vertebrae, they are right. `room` is for one cutout, None
+    where memory has no ceiling.
     """
 
     spacing_pir: tuple[float, float, float]
@@ -87,6 +99,7 @@ class CutoutPlan:
     sacrum_ids: tuple[int, ...] = (26,)
     metal_ids: tuple[int, ...] = (80,)
     checked_by_discs: bool = False
+    room: Room | None = None
 
 
 @dataclass(frozen=True, eq=False)

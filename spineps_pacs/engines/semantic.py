@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spineps_pacs.domain.errors import ModelError, Unusable
-from spineps_pacs.domain.ports import ModelInfo, SemanticGrid, SemanticPrediction, Watch
+from spineps_pacs.domain.ports import ModelInfo, Room, SemanticGrid, SemanticPrediction, Watch
 from spineps_pacs.domain.volume import Volume
 from spineps_pacs.engines.device import Runner, batch_for, choose_device, in_bfloat16, short_of_memory
 from spineps_pacs.engines.nnunet import Plan, build_network, find_checkpoints, load_weights, read_fold, read_plan
@@ -56,7 +56,11 @@ class NnUnetEngine:
         """The voxel size, plane and values that the model wants."""
         config = self.config
         of_ct = "CT" in config.modalities
-        return SemanticGrid(config.spacing, config.largest_spacing, config.acquisition, of_ct, config.has_c1)
+        room = Room(allowed, self._voxel_bytes(), self._tile_bytes()) if (allowed := self._allowed()) else None
+        return SemanticGrid(config.spacing, config.largest_spacing, config.acquisition, of_ct, config.has_c1, room)
+
+    def _allowed(self) -> float:
+        return self._options.max_memory_gb * 1e9
 
     def predict(self, image: Volume, watch: Watch) -> SemanticPrediction:
         """SPINEPS ids on the grid given; with several folds also each fold's own."""
@@ -85,19 +89,22 @@ class NnUnetEngine:
 
     def needed_bytes(self, shape: Sequence[int]) -> int:
         """Working memory for a volume of this shape on the model's grid: sums of scores, weights, image, one tile."""
+        return int(np.prod(shape)) * self._voxel_bytes() + self._tile_bytes()
+
+    def _voxel_bytes(self) -> int:
         kept = 2 if len(self._runners) > 1 else 1
         each = 2 if self.window.half else 4
-        return int(np.prod(shape)) * (self.plan.heads * each * kept + 2 * each + 4) + self._tile_bytes()
+        return self.plan.heads * each * kept + 2 * each + 4
 
     def _tile_bytes(self) -> int:
         features = np.ravel(self.plan.arguments["features_per_stage"])[0]
         return int(np.prod(self.window.patch)) * int(features) * _BYTES_PER_FEATURE
 
     def _refuse_too_large(self, shape: Sequence[int]) -> None:
-        needed, allowed = self.needed_bytes(shape) / 1e9, self._options.max_memory_gb
+        needed, allowed = self.needed_bytes(shape), self._allowed()
         if allowed and needed > allowed:
-            size = " x ".join(str(n) for n in shape)
-            raise Unusable(f"{size} voxels need {needed:.1f} GB in the semantic network, {allowed:g} GB are allowed")
+            told = f"{' x '.join(str(n) for n in shape)} voxels need {needed / 1e9:.1f} GB of memory"
+            raise Unusable(f"{told} in the semantic network, {allowed / 1e9:.3g} GB are allowed")
 
     def _needs_means(self, ready: Prepared) -> bool:
         """All folds weigh a voxel alike, so which score is highest can be told from the sums; other uses need means."""

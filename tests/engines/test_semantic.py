@@ -258,3 +258,14 @@ def test_what_needs_more_memory_than_is_allowed_is_refused_with_its_numbers(tmp_
         engine(one, max_memory_gb=1e-6).predict(volume(), lambda *counts: told.append(counts))
     assert told == []
     engine(one, max_memory_gb=1.0).predict(volume(), unwatched)
+
+
+def test_the_grid_tells_how_much_room_there_is(tmp_path: Path) -> None:
+    """What is allowed, and what a volume needs, so that it can be refused before any work; nothing without a ceiling."""
+    one = folders.semantic_folder(tmp_path / "m")
+    assert engine(one).grid.room is None
+    limited = engine(one, max_memory_gb=2.0)
+    room = limited.grid.room
+    assert room is not None
+    assert room.allowed == 2e9
+    assert room.in_any_case + 1000 * room.each_voxel == limited.needed_bytes((10, 10, 10))

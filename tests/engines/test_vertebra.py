@@ -37,6 +37,7 @@ def test_both_layouts_give_the_networks_highest_score(tmp_path: Path, dim: int, 
     made = engine(folders.instance_folder(tmp_path / "m", dim, channels))
     assert (made.plan.channels, made.plan.size_pir, made.plan.spacing_pir) == (channels, SIZE, (0.75, 0.75, 1.65))
     assert made.plan.corpus_size_mm3 == pytest.approx(92.8125)
+    assert made.plan.room is None
     torch.manual_seed(dim + channels)
     network = Unet3D(dim, channels).eval()
     classes = torch.from_numpy(cutouts().arrays.astype(np.int64))
@@ -53,6 +54,14 @@ def test_a_network_of_one_channel_reads_a_share() -> None:
     """Without a channel per class the class number goes in, divided by nine."""
     classes = torch.arange(10, dtype=torch.uint8).reshape(1, 10, 1, 1)
     torch.testing.assert_close(channels_of(classes, 1).flatten(), torch.arange(10) / 9)
+
+
+def test_the_plan_tells_how_much_room_a_cutout_needs(tmp_path: Path) -> None:
+    """In step with width and size: the published network's cutout is reckoned at 2.5 GB."""
+    config = {"cutout_size": [248, 304, 64]}
+    room = engine(folders.instance_folder(tmp_path / "m", 16, 10, config), max_memory_gb=3.0).plan.room
+    assert room is not None
+    assert (room.allowed, round(room.in_any_case / 1e9, 1)) == (3e9, 2.5)
 
 
 def test_cutouts_do_not_touch_each_other(tmp_path: Path) -> None:
