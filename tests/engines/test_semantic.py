@@ -261,7 +261,7 @@ def test_what_needs_more_memory_than_is_allowed_is_refused_with_its_numbers(tmp_
 
 
 def test_the_grid_tells_how_much_room_there_is(tmp_path: Path) -> None:
-    """What is allowed, and what a volume needs, so that it can be refused before any work; nothing without a ceiling."""
+    """What is allowed, and what a volume needs, so that it can be refused before any work; none without a ceiling."""
     one = folders.semantic_folder(tmp_path / "m")
     assert engine(one).grid.room is None
     limited = engine(one, max_memory_gb=2.0)
