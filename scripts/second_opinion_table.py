@@ -261,7 +261,7 @@ def joined(case: Case, settings: OpinionSettings) -> tuple[Shown, Shown, Shown]:
     given = case.first or (None,) * len(ids)
     choices = tuple(LevelChoice(i, n, level) for n, (i, level) in enumerate(zip(ids, given, strict=True), start=1))
     method = LevelMethod.MODEL if case.first else LevelMethod.COUNTED
-    first = labels, Levels(method, choices, flags=anomalies(case.first))
+    first = labels, Levels(method, choices, flags=anomalies(case.first, sacrum_follows=case.sacrum))
     second = np.zeros_like(labels), Levels(LevelMethod.COUNTED, ())
     if case.second:
         classes, said = drawn(case)
@@ -291,7 +291,7 @@ def measured(path: Path, seed: int, settings: OpinionSettings) -> Iterator[tuple
         ids = list(range(30, 30 + len(case.bones)))
         found = opinion(pairs, anchor_votes(ids, sacrum=case.sacrum, axis=case.axis), settings)
         own = tuple(level for level in line["called"][: len(ids)] if level is not None)
-        alone = Shown(case.first, bool(anomalies(case.first))), Shown(own, bool(anomalies(own)))
+        alone = (Shown(names, bool(anomalies(names, sacrum_follows=case.sacrum))) for names in (case.first, own))
         yield case, (*alone, shown(found.levels, disputed=bool(found.flags)))
 
 

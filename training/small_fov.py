@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spineps_pacs.analysis.small_fov_split import DISC
 from training.running import Plan, Run, move, report, start, steps
 from training.small_fov_crops import Batch, Rng, Whole, draw, open_pool
 from training.small_fov_network import CLASSES, FINEST, NAMING, SEGMENTATION, SmallFov
@@ -26,6 +27,8 @@ from training.small_fov_pool import UNNAMED
 
 BACKGROUND = {SEGMENTATION: 0.3, NAMING: 0.02}
 """Weight of the background, of which there is much: what is no vertebra is the other network's question."""
+DISCS = 2.0
+"""Weight of the discs: one that is missed makes one vertebra of two, one that is drawn too thick does nothing."""
 IGNORED = -100
 
 
@@ -36,13 +39,18 @@ def plan(step_count: int) -> Plan:
 
 def loss(network: SmallFov, part: str, batch: Batch) -> torch.Tensor:
     """Cross entropy on the decoder's own grid, where the truth is the nearest voxel's; for classes also Dice."""
-    scores = network.coarse(torch.from_numpy(batch.slices))
+    slices = torch.from_numpy(batch.slices).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = network.coarse(slices)
+    scores = scores.float()
     times = 2 ** (FINEST[part] + 1)
     whole = batch.classes if part == SEGMENTATION else batch.named
     truth = torch.from_numpy(whole[:, times // 2 :: times, times // 2 :: times].astype(np.int64))
     truth[truth == UNNAMED] = IGNORED
     weights = torch.ones(CLASSES[part])
     weights[0] = BACKGROUND[part]
+    if part == SEGMENTATION:
+        weights[DISC] = DISCS
     entropy = nn.functional.cross_entropy(scores, truth, weights, ignore_index=IGNORED)
     return entropy + _overlap_loss(scores, truth) if part == SEGMENTATION else entropy
 
@@ -77,7 +85,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.manual_seed(plan(given.steps).seed)
     wanted, pool = plan(given.steps), open_pool(given.pool)
-    run = start(SmallFov(given.part), wanted, given.out)
+    run = start(SmallFov(given.part).to(memory_format=torch.channels_last), wanted, given.out)
     report(steps(run, wanted, advancing(run, wanted, given.part, pool), given.out, given.minutes))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from math import ceil, copysign
 
 from spineps_pacs.analysis.opinion_pairs import Pair
-from spineps_pacs.domain.anatomy import LEVEL_IDS, VERTEBRAE
+from spineps_pacs.domain.anatomy import LEVEL_IDS, SACRUM_ID, VERTEBRAE
 
 TRANSITIONS = frozenset(LEVEL_IDS[n] for n in ("T11", "T12", "T13", "L1", "L4", "L5", "L6", "S1"))
 
@@ -26,7 +27,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The verdict on one series, its sentence, and by how many levels the second lies below the first if shifted."""
+    """The verdict on one series, its sentence, and by how many levels the second lies below the first if shifted.
+
+    A sacrum that both see takes no part in a shift.
+    """
 
     verdict: Verdict
     sentence: str
@@ -55,14 +59,26 @@ def _compared(both: Sequence[Pair], who: str, second: str) -> Comparison:
         return Comparison(Verdict.AGREE, f"{who} agree on {len(both)} vertebrae")
     example = next(p for p in both if not p.agree)
     told = f"{_name(example.level)} is {_name(example.other_level)} in {second}"
-    if len(set(away)) == 1 and away[0].is_integer():
-        shift = int(away[0])
-        return Comparison(Verdict.SHIFTED, f"{who} differ by {abs(shift)} on all vertebrae: {told}", shift, apart)
+    shift = _shift([p for p in both if not (p.agree and p.level == SACRUM_ID)])
+    if shift:
+        above = " above the sacrum" if len(apart) < len(both) else ""
+        sentence = f"{who} differ by {abs(shift)} on all vertebrae{above}: {told}"
+        return Comparison(Verdict.SHIFTED, sentence, shift, apart)
     if _only_at_transitions(both, away):
         sentence = f"{who} differ at the transition, on {len(apart)} of {len(both)} vertebrae: {told}"
         return Comparison(Verdict.TRANSITION, sentence, None, apart)
     sentence = f"{who} differ on {len(apart)} of {len(both)} vertebrae: {told}"
     return Comparison(Verdict.DIFFER, sentence, None, apart)
+
+
+def _shift(both: Sequence[Pair]) -> int:
+    """By how much all differ, 0 where they do not alike; L5 called L6 is one further down, as L4 called L5 is.
+
+    One that differs by half a place alone, as L5 and L6 do, is no shift: that is what the transition is about.
+    """
+    away = [p.difference for p in both]
+    steps = {int(copysign(ceil(abs(step)), step)) for step in away}
+    return steps.pop() if len(steps) == 1 and any(step.is_integer() for step in away) else 0
 
 
 def _only_at_transitions(both: Sequence[Pair], away: Sequence[float]) -> bool:

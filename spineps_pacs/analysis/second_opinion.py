@@ -225,7 +225,7 @@ def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
     """Both agree, on half of the vertebrae at least; or what else votes speaks for the names shown.
 
     When only one could name, any vote for it will do. When all names of the other are shifted, it must be one that
-    speaks against those.
+    speaks against those; that L5 is the usual last one says nothing where the other counted from the same sacrum.
     """
     against = any(not fits(v, said.shown) and not (v.usual and _explained(v, said)) for v in said.votes)
     if min(said.belief.values()) < wanted.least_confidence or (against and wanted.anchors == "flag"):
@@ -233,7 +233,8 @@ def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
     if said.found.verdict is Verdict.ONE_ONLY:
         return bool(said.votes) and not against
     if said.found.verdict is Verdict.SHIFTED:
-        return not against and any(not fits(v, said.others) for v in said.votes)
+        counted = any(p.agree and p.level == SACRUM_ID for p in seen)
+        return not against and any(not fits(v, said.others) and not (v.usual and counted) for v in said.votes)
     return said.found.verdict is Verdict.AGREE and 2 * sum(p.both for p in seen) >= len(seen)
 
 

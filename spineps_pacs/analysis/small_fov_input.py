@@ -83,8 +83,13 @@ def scaled(image: Array) -> NDArray[np.float32]:
 
 def with_neighbours(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """(slices, 3, rows, columns): the slice before, the slice, the one after; the ends repeat the inner neighbour."""
-    last = len(image) - 1
+    return np.asarray(image[neighbours(len(image))])
+
+
+def neighbours(count: int) -> NDArray[np.intp]:
+    """For each of so many slices the three that the networks see."""
+    last = count - 1
     at = np.arange(last + 1)
     before = np.where(at > 0, at - 1, min(1, last))
     after = np.where(at < last, at + 1, max(last - 1, 0))
-    return np.stack([image[before], image, image[after]], axis=1)
+    return np.stack([before, at, after], axis=1)

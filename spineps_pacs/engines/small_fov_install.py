@@ -71,11 +71,17 @@ def install_networks_from(files: Sequence[Path], root: Path) -> Path:
 
 
 def networks_differences(root: Path) -> tuple[str, ...]:
-    """A sentence for each installed file that is not as it was recorded."""
-    recorded = read_record(root).models.get(FOLDER)
-    if recorded is None:
-        raise ModelError(f"there is no record of {FOLDER} in {root}")
-    return differences(recorded, checksums(root / FOLDER))
+    """A sentence for each installed file that is not as it was recorded; copied there by hand, it is recorded now."""
+    folder, recorded = root / FOLDER, read_record(root).models.get(FOLDER)
+    if not folder.is_dir():
+        raise ModelError(f"{root} holds no folder {FOLDER}")
+    if recorded is not None:
+        return differences(recorded, checksums(folder))
+    count = len(list(folder.glob("*.onnx")))
+    if count != len(FILES):
+        return (f"it has {count} .onnx files, the labeller needs {len(FILES)}; nothing was recorded",)
+    record_folder(root, folder)
+    return ()
 
 
 def remove_networks(root: Path) -> None:

@@ -42,6 +42,11 @@ def _names(levels: Levels) -> list[int | None]:
         ("L1 L2 L3", "L1 - L3", Verdict.AGREE, None),
         ("L1 L2 L3 L4", "T12 L1 L2 L3", Verdict.SHIFTED, -1),
         ("T3 T4 T5", "T5 T6 T7", Verdict.SHIFTED, 2),
+        ("L2 L3 L4 L5", "L3 L4 L5 L6", Verdict.SHIFTED, 1),
+        ("T12 T13 L1 L2", "T11 T12 T13 L1", Verdict.SHIFTED, -1),
+        ("L2 L3 L4 L5 S1", "L3 L4 L5 L6 S1", Verdict.SHIFTED, 1),
+        ("L5", "L6", Verdict.TRANSITION, None),
+        ("L4 L5 S1", "L4 L6 S1", Verdict.TRANSITION, None),
         ("T11 T12 T13 L1 L2", "T11 T12 L1 L2 L3", Verdict.TRANSITION, None),
         ("T5 T6 T7 T8 L1", "T5 T7 T8 T9 L1", Verdict.DIFFER, None),
         ("T10 T11 L1 L2", "T10 T11 T12 L1", Verdict.TRANSITION, None),
@@ -98,6 +103,27 @@ def test_the_other_labeller_can_lead() -> None:
     assert found.table == ((20, 19), (21, 20), (22, 21))
     assert found.flags[0].instances == (19, 21)
     assert "names by small-fov" in found.levels.reason
+
+
+def test_the_dens_refutes_a_shift_down_to_the_same_sacrum() -> None:
+    """All names one further down, S1 the same: the dens settles it; that L5 stands on the sacrum alone does not."""
+    whole, moved = " ".join(f"C{n}" for n in range(2, 8)), " ".join(f"C{n}" for n in range(3, 8))
+    thorax = " ".join(f"T{n}" for n in range(1, 13))
+    first = f"{whole} {thorax} L1 L2 L3 L4 L5 S1"
+    pairs = _pairs(first, f"{moved} {thorax} L1 L2 L3 L4 L5 L6 S1")
+    bones = [p.instance for p in pairs if p.instance not in {None, SACRUM_ID}]
+    both = anchor_votes(bones, sacrum=True, axis=True)  # type: ignore[arg-type]
+    sacrum = anchor_votes(bones, sacrum=True, axis=False)  # type: ignore[arg-type]
+    assert "on all vertebrae above the sacrum: C2 is C3 in small-fov" in opinion(pairs).flags[0].sentence
+    assert opinion(pairs, sacrum).flags
+    assert not opinion(pairs, both).flags
+
+
+def test_the_sacrum_settles_a_shift_of_a_labeller_that_did_not_see_it() -> None:
+    """Names that all lie one too high leave L5 to nobody, unless the other counted from the same sacrum."""
+    sacrum = anchor_votes(_ids("L2 L3 L4 L5"), sacrum=True, axis=False)  # type: ignore[arg-type]
+    assert not opinion(_pairs("L2 L3 L4 L5", "L1 L2 L3 L4"), sacrum).flags
+    assert opinion(_pairs("L2 L3 L4 L5 S1", "L1 L2 L3 L4 S1"), sacrum).flags
 
 
 def test_one_alone_is_flagged_unless_something_speaks_for_it() -> None:

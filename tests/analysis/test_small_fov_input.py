@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spineps_pacs.analysis.small_fov_input import COLUMNS, PIXEL_MM, ROWS, prepare, scaled, with_neighbours
 from spineps_pacs.analysis.small_fov_split import normals
@@ -39,6 +41,43 @@ def test_another_pixel_is_resampled() -> None:
     assert 55 <= seen.any(axis=1).sum() <= 60
     assert 95 <= seen.any(axis=0).sum() <= 100
     assert ready.on_source(np.ones(ready.image.shape, np.uint8)).shape == volume.voxels.shape
+
+
+def test_pixels_that_are_no_squares_become_squares() -> None:
+    """Rows of 1.7 mm and columns of 0.425 mm: the field keeps its millimetres in both directions."""
+    affine = np.array([[3.3, 0, 0, 0], [0, 0, PIXEL_MM / 2, 0], [0, -2 * PIXEL_MM, 0, 0], [0, 0, 0, 1]])
+    volume = Volume(1 + np.random.default_rng(3).random((2, 60, 80)), Geometry(affine, (2, 60, 80)))
+    seen = prepare(volume).image[0] > 0.1
+    assert (seen.any(axis=1).sum(), seen.any(axis=0).sum()) == (40, 120)
+
+
+@given(st.permutations(range(3)), st.tuples(*[st.booleans()] * 3))
+@settings(max_examples=12, deadline=None)
+def test_the_way_in_which_an_image_is_stored_does_not_matter(order: list[int], turned: tuple[bool, ...]) -> None:
+    """The same image with its axes in any order and direction is shown alike, but for the direction of slices."""
+    plain = _volume((3, 60, 40))
+    flips = tuple(slice(None, None, -1) if turn else slice(None) for turn in turned)
+    voxels = plain.voxels.transpose(order)[flips]
+    steps = plain.geometry.affine[:3, order]
+    affine = np.eye(4)
+    affine[:3, :3] = steps * np.where(turned, -1, 1)
+    affine[:3, 3] = sum((steps[:, n] * (voxels.shape[n] - 1) for n in range(3) if turned[n]), np.zeros(3))
+    stored = prepare(Volume(voxels, Geometry(affine, voxels.shape)))
+    as_it_came = prepare(plain)
+    shown = stored.image[::-1] if turned[order.index(0)] else stored.image
+    assert np.allclose(shown, as_it_came.image, atol=1e-6)
+    greys = stored.on_source(np.round(stored.image * 1000).astype(np.int64))
+    assert np.abs(greys - voxels / voxels.max() * 1000).max() < 1  # the field around the image is 0, so is the least
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 5), (3, 4, 4)])
+@pytest.mark.parametrize("pixel", [0.1, PIXEL_MM, 5.0])
+def test_very_small_images_go_there_and_back(shape: tuple[int, int, int], pixel: float) -> None:
+    """A few voxels of any size have a place in the field, and labels for each shape."""
+    volume = Volume(np.ones(shape), _volume(shape, pixel).geometry)
+    ready = prepare(volume)
+    assert ready.image.max() == 1
+    assert ready.on_source(np.ones(ready.image.shape, np.uint8)).shape == shape
 
 
 def test_a_pixel_out_of_range_is_refused() -> None:

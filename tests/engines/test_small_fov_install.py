@@ -62,6 +62,18 @@ def test_files_on_disk_are_installed_and_open(tmp_path: Path) -> None:
         open_small_fov(folder, "cpu", root)
 
 
+def test_a_folder_copied_by_hand_is_recorded(tmp_path: Path) -> None:
+    """One without a record is recorded as it is, and held to that; one that is not whole is told, and not recorded."""
+    _networks(tmp_path / FOLDER)
+    (tmp_path / FOLDER / FILES[1]).rename(tmp_path / "aside.onnx")
+    (told,) = networks_differences(tmp_path)
+    assert told.startswith("it has 1 .onnx files")
+    (tmp_path / "aside.onnx").rename(tmp_path / FOLDER / FILES[1])
+    assert networks_differences(tmp_path) == ()
+    (tmp_path / FOLDER / FILES[1]).write_bytes(b"changed")
+    assert networks_differences(tmp_path) == (f"{FILES[1]} has another content",)
+
+
 def test_what_cannot_be_installed_is_said(tmp_path: Path) -> None:
     """A file that is not there, no network among them, a folder that is there already, another content than before."""
     root, files = tmp_path / "models", _networks(tmp_path / "disk")
@@ -74,7 +86,7 @@ def test_what_cannot_be_installed_is_said(tmp_path: Path) -> None:
         install_networks_from(files, root)
     remove_networks(root)
     assert left_over(root) == ["spineps-pacs.lock.json"]
-    with pytest.raises(ModelError, match="no record"):
+    with pytest.raises(ModelError, match="no folder small-fov"):
         networks_differences(root)
     with served(Shelf(b"one")) as base:
         install_networks(root, base)
