@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from spineps_pacs.domain.audit import Audit, unheard
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.web import charts, words
 from spineps_pacs.web.board import Board, Detail, DriftRow, Wanted
@@ -22,7 +23,7 @@ from spineps_pacs.web.guard import Access, csrf
 HERE = Path(__file__).parent
 LIVE = {"now": "now_part.html", "series": "series_part.html", "one": "one_part.html", "trouble": "trouble_part.html",
         "health": "health_part.html"}  # fmt: skip
-WORDS = ("short", "successor", "moment", "span", "size", "percent", "mark")
+WORDS = ("short", "successor", "moment", "span", "size", "percent", "mark", "unit")
 TROUBLED = (State.FAILED, State.DEAD_LETTER)
 MOST_TROUBLES = 500
 
@@ -32,21 +33,20 @@ def load_templates() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters |= {
-        name: getattr(words, name) for name in ("short", "successor", "moment", "span", "size", "percent", "mark")
-    }
+    made.filters |= {name: getattr(words, name) for name in WORDS}
     made.globals |= {"line_chart": charts.line_chart, "State": State}
     return made
 
 
 @dataclass
 class Desk:
-    """What every handler needs: the board, who may look, whether patients are shown, the time, the templates."""
+    """What every handler needs: the board, who may look, whether patients are shown, the time, who is told of deeds."""
 
     board: Board
     access: Access = field(default_factory=Access)
     show_patient: bool = False
     clock: Callable[[], float] = time.time
+    audit: Audit = unheard
     templates: Environment = field(default_factory=load_templates)
 
     def fill(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:

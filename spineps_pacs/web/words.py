@@ -97,6 +97,11 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f} %"
 
 
+def unit(ucum: str) -> str:
+    """A unit of UCUM as people write it; a ratio has none."""
+    return {"1": "", "mm2": "mm²", "mm3": "mm³", "deg": "°"}.get(ucum, ucum)
+
+
 def mark(state: State) -> str:
     """The class that colours a state."""
     if state in (State.FAILED, State.DEAD_LETTER):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.orthanc.conftest import FIRST, Play, kinds
 
-pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real("Orthanc"), pytest.mark.real("unshare"), pytest.mark.timeout(1800)]
 
 
 def test_the_node_reads_and_sends_by_every_protocol(play: Play) -> None:
