@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,14 @@ from spineps_pacs.analysis.corpora import corpus_centres
 from spineps_pacs.analysis.cutouts import classes, cut, places
 from spineps_pacs.analysis.discs import completed
 from spineps_pacs.analysis.fusion import cleaned, couples, fuse, predictions
-from spineps_pacs.analysis.geometry import as_written, bounding_box, crop, cubic, nearest, rescaled, turn, zoom
+from spineps_pacs.analysis.geometry import as_written, bounding_box, crop, cubic, nearest, pad, rescaled, turn, zoom
 from spineps_pacs.analysis.instances import MARGIN_MM, least_voxels
 from spineps_pacs.analysis.levels import Numbering, labelled
 from spineps_pacs.analysis.matching import match, numbered, second_axis
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.patches import Spine, patches
 from spineps_pacs.analysis.pipeline import AnalysisSettings, analyse
-from spineps_pacs.analysis.semantic import limited, wanted_zoom
+from spineps_pacs.analysis.semantic import PADDING, limited, wanted_zoom
 from spineps_pacs.analysis.semantic_cleaning import Cleaning, clean
 from spineps_pacs.domain.ports import (
     CutoutPlan,
@@ -63,7 +64,7 @@ def plans_of(engines: Engines) -> Plans:
 class Run:
     """One whole run: what went in, what the reference kept of it, and the plans of the models."""
 
-    image: NDArray[np.int16]
+    image: NDArray[Any]
     affine: NDArray[np.float64]
     kept: Arrays
     plans: Plans
@@ -97,6 +98,16 @@ def unbiased(run: Run) -> Pair:
     before = run.kept["before_n4"]
     ours = bias.correct(before, run.grid("before_n4")).image
     return ours.astype(before.dtype), run.kept["after_n4"].astype(before.dtype)
+
+
+def put_back(run: Run) -> Pair:
+    """The corrected part, within the range again, in the whole image, with a border around it."""
+    voxels = limited(run.image)
+    box = bounding_box(np.asarray(voxels > 0))
+    assert box is not None
+    whole = voxels.copy()
+    whole[box] = limited(run.kept["after_n4"].astype(voxels.dtype))
+    return pad(run.volume.geometry, PADDING).there(whole, voxels.min()), run.kept["prepared"]
 
 
 def on_grid(run: Run) -> Pair:
@@ -258,7 +269,7 @@ def final(run: Run, engines: Engines) -> tuple[Pair, Pair]:
 
 
 INTEGER = {
-    "range": ranged, "cleaning": cleaning, "centres, cutouts": cutting, "fusion": fusing,
+    "range": ranged, "back in the image": put_back, "cleaning": cleaning, "centres, cutouts": cutting, "fusion": fusing,
     "structures back": structures_back, "vertebrae back": vertebrae_back, "matching": matching, "path": naming,
     "discs, endplates": completing,
 }  # fmt: skip

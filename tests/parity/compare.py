@@ -60,10 +60,10 @@ def other_inputs(seeds: range) -> Iterator[tuple[str, Arrays]]:
         yield f"patches-{name}", stages.patches_input(spine, AXES[number], number, rotate=number != 3)
 
 
-def run_reference(python: Path, folder: Path) -> None:
-    """The reference's answers beside the inputs of a folder."""
-    one = {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
-    environment = {**os.environ, **one, "PYTHONWARNINGS": "ignore"}
+def run_reference(python: Path, folder: Path, n4_threads: int = 1) -> None:
+    """The reference's answers beside the inputs of a folder; networks run on one thread in any case."""
+    threads = {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(n4_threads)}
+    environment = {**os.environ, **threads, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [str(python), str(HERE / "reference.py"), str(folder)],
         capture_output=True,

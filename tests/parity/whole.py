@@ -11,16 +11,20 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import chain as chain_of
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from spineps_pacs.analysis.geometry import turn
 from spineps_pacs.domain.ports import CutoutPlan, Engines, PatchPlan, SemanticGrid
+from spineps_pacs.domain.volume import Geometry
 from spineps_pacs.engines.load import load_engines
 from spineps_pacs.engines.options import EngineOptions
 from spineps_pacs.phantom.anatomy import draw_spine
@@ -34,6 +38,7 @@ from tests.parity.stages import RAS
 
 REAL = Path(__file__).parents[1] / "data" / "spine-t2w-nifti" / "t2.nii.gz"
 SPACING = (1.25, 1.25, 3.3)
+Image, Affine = NDArray[Any], NDArray[np.float64]
 SPINES: dict[str, tuple[Wishes, str]] = {
     "whole": (Wishes(), "LIP"),
     "hard-13": (Wishes(thoracic=13, merged="T8", missing_disc="L2"), "PIR"),
@@ -41,16 +46,45 @@ SPINES: dict[str, tuple[Wishes, str]] = {
     "hard-4-cut": (Wishes(lumbar=4, levels="C6-S1", crop=(0.03, 0.0)), "RPI"),
 }
 """What is asked of the phantom, and how the axes of its file run."""
+THICK = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 4, 6], [0, 0, 0, 1]])
+"""From indices of every fourth slice from the seventh on to those of all slices."""
+TILTS = ((2, 12.0), (0, 7.0))
+"""World axis and degrees."""
+
+
+def _oblique(image: Image, affine: Affine) -> tuple[Image, Affine]:
+    """The axes in another order and flipped, the patient tilted."""
+    i, j, k = image.shape
+    way = turn(Geometry(RAS @ affine, (i, j, k)), "LAS")
+    tilted = RAS @ way.after.affine
+    for axis, degrees in TILTS:
+        turning = np.eye(4)
+        turning[:3, :3] = Rotation.from_euler("xyz"[axis], degrees, degrees=True).as_matrix()
+        tilted = turning @ tilted
+    return np.ascontiguousarray(way.there(image)), tilted
+
+
+VARIANTS: dict[str, Callable[[Image, Affine], tuple[Image, Affine]]] = {
+    "real": lambda image, affine: (image, affine),
+    "real-float": lambda image, affine: ((0.37 * image - 20).astype(np.float32), affine),
+    "real-unsigned": lambda image, affine: ((9 * image.astype(np.int64)).astype(np.uint16), affine),
+    "real-oblique": _oblique,
+    "real-thick": lambda image, affine: (np.ascontiguousarray(image[:, :, 6:46:4]), affine @ THICK),
+}
+"""The scan as it is, with fractions and values below zero, brighter than 1500, tilted with other axes, ten slices."""
+LABELS, LEAST_VERTEBRAE, LEAST_LABEL = 14, 15, 200
+"""What the masks of a whole spine must hold for the comparison to say something: labels, vertebrae, voxels a label."""
 BYTES = ("classes", "semantic", "cutouts", "parts", "vertebrae", "structures_back", "vertebrae_back", "matched")
 SAME_VOXELS, SAME_DICE, SAME_INSTANCE = 1e-3, 0.999, 0.995
 ONE_LEVEL, CLOSE_PATCH, CLOSE_SCORE = 0.999, 1e-4, 1e-4
 
 
-def image_of(name: str) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    """Voxels and affine (RAS, as a file keeps it in single precision); `real` is a scan, the others are phantoms."""
-    if name == "real":
+def image_of(name: str) -> tuple[Image, Affine]:
+    """Voxels and affine (RAS, as a file keeps it in single precision); `real...` is a scan, the others are phantoms."""
+    if name in VARIANTS:
         held = nib.load(REAL)
-        return np.asarray(held.dataobj).astype(np.int16), held.affine.astype(np.float32).astype(np.float64)
+        image, affine = VARIANTS[name](np.asarray(held.dataobj).astype(np.int16), held.affine)
+        return image, affine.astype(np.float32).astype(np.float64)
     wishes, axes = SPINES[name]
     spine = cases.truth_of(wishes, 1, SPACING)
     slices = turn(spine.geometry, "LIP").after
@@ -71,16 +105,22 @@ def _with_a_void(image: NDArray[np.int16]) -> NDArray[np.int16]:
     return out
 
 
-def references(python: Path, folder: Path, names: list[str]) -> None:
-    """The reference's runs that are not there yet."""
-    with tempfile.TemporaryDirectory() as held:
-        for name in names:
-            if not (folder / f"out-whole-{name}.npz").exists():
-                image, affine = image_of(name)
-                np.savez(Path(held) / f"whole-{name}.npz", image=image, affine=affine, models=str(folder.resolve()))
-        run_reference(python, Path(held))
-        for source in Path(held).glob("out-*.npz"):
-            shutil.copy(source, folder / source.name)
+def references(python: Path, folder: Path, names: list[str], n4_threads: int = 1) -> None:
+    """The reference's runs that are not there yet, one after the other."""
+    for name in names:
+        kept = answer_of(folder, name, n4_threads)
+        if kept.exists():
+            continue
+        image, affine = image_of(name)
+        with tempfile.TemporaryDirectory() as held:
+            np.savez(Path(held) / "whole-run.npz", image=image, affine=affine, models=str(folder.resolve()))
+            run_reference(python, Path(held), n4_threads)
+            shutil.copy(Path(held) / "out-whole-run.npz", kept)
+
+
+def answer_of(folder: Path, name: str, n4_threads: int = 1) -> Path:
+    """Where the reference's run of a case is kept."""
+    return folder / f"out-{name}{'' if n4_threads == 1 else f'-{n4_threads}-threads'}.npz"
 
 
 def loaded(folder: Path) -> Engines:
@@ -92,7 +132,7 @@ def loaded(folder: Path) -> Engines:
 def run_of(name: str, folder: Path, engines: Engines) -> Run:
     """One run with what the reference kept."""
     image, affine = image_of(name)
-    with np.load(folder / f"out-whole-{name}.npz") as held:
+    with np.load(answer_of(folder, name)) as held:
         kept = dict(held)
     if "failed" in kept:
         raise SystemExit(f"{name}: the reference failed: {kept['failed']}")
@@ -162,9 +202,10 @@ def network_rows(run: Run, engines: Engines) -> Iterator[Row]:
 
 
 def _levels(name: str, pair: Pair) -> Row:
-    apart = np.abs(pair[0].astype(np.int64) - pair[1])
+    apart = np.abs(pair[0].astype(np.float64) - pair[1])
     share = float((apart <= 1).mean())
-    return name, share >= ONE_LEVEL, f"{100 * share:.4f} % within one grey level, at most {int(apart.max())} apart"
+    told = f"{100 * share:.4f} % within one grey level, {100 * float((apart == 0).mean()):.2f} % equal"
+    return name, share >= ONE_LEVEL, f"{told}, at most {apart.max():.3g} apart"
 
 
 def _masks(name: str, pair: Pair, bound: float, same: bool = True) -> Row:
@@ -185,13 +226,31 @@ def _close(name: str, pair: Pair, bound: float) -> Row:
     return name, apart <= bound, f"at most {apart:.1e} apart"
 
 
+def noise_rows(folder: Path, name: str) -> Iterator[Row]:
+    """The reference beside itself, its N4 once on one thread and once on two: as sharp as its answer is."""
+    with np.load(answer_of(folder, name)) as one, np.load(answer_of(folder, name, 2)) as two:
+        levels = (one["after_n4"].astype(np.int64), two["after_n4"].astype(np.int64))
+        yield "N4", True, f"{100 * float((levels[0] == levels[1]).mean()):.2f} % equal"
+        for what, bound in (("structures", SAME_DICE), ("instances", SAME_INSTANCE)):
+            pair = (one[what], two[what])
+            yield _masks(f"final {what}", pair, bound, set(np.unique(pair[0])) == set(np.unique(pair[1])))
+
+
 def head(name: str, run: Run) -> str:
-    """What the reference found: vertebrae, and the smallest of its structures."""
+    """What the reference found: vertebrae and the smallest of its labels; of a spine, whether that is enough."""
     found = run.kept["instances"]
     count = len([n for n in np.unique(found) if 0 < n < 29 and n != 26])
     sizes = np.bincount(run.kept["semantic"].ravel().astype(np.intp))[1:]
     sizes = sizes[sizes > 0]
-    return f"{name}: {count} vertebrae, {len(sizes)} structures of at least {sizes.min()} voxels\n"
+    what = f"{name}: {count} vertebrae; {len(sizes)} labels, the smallest of {sizes.min(initial=0)} voxels"
+    if name in VARIANTS:
+        return f"{what} (a cut-out of the spine)\n"
+    enough = {
+        f"{LEAST_VERTEBRAE} vertebrae": count >= LEAST_VERTEBRAE,
+        f"{LABELS} labels of {LEAST_LABEL} voxels": len(sizes) == LABELS and sizes.min() >= LEAST_LABEL,
+    }
+    told = ", ".join(f"{goal}: {'yes' if held else 'NO'}" for goal, held in enough.items())
+    return f"{what} (at least {told})\n"
 
 
 def main(python: Path, folder: Path, names: list[str]) -> int:
@@ -210,12 +269,21 @@ def main(python: Path, folder: Path, names: list[str]) -> int:
     for name in names:
         run = run_of(name, folder, engines)
         sys.stdout.write(head(name, run))
-        for stage, good, what in (*small_rows(run), *network_rows(run, engines)):
+        for stage, good, what in chain_of(small_rows(run), network_rows(run, engines)):
             failed |= not good
-            sys.stdout.write(f"  {'within' if good else 'BEYOND'} {stage:<18} {what}\n")
-            sys.stdout.flush()
+            _show(stage, good, what)
+        if name == "real":
+            references(python, folder, [name], n4_threads=2)
+            sys.stdout.write("real: the reference on one thread beside the reference on two\n")
+            for row in noise_rows(folder, name):
+                _show(*row)
     return int(failed)
 
 
+def _show(stage: str, good: bool, what: str) -> None:
+    sys.stdout.write(f"  {'within' if good else 'BEYOND'} {stage:<18} {what}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or ["real", *SPINES]))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or [*VARIANTS, *SPINES]))
