@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spineps_pacs.analysis.levels import anomalies
-from spineps_pacs.analysis.opinion_pairs import USUAL, Pair, place
-from spineps_pacs.analysis.second_opinion import OpinionSettings, Vote, anchor_votes, opinion, second_opinion
+from spineps_pacs.analysis.opinion_pairs import USUAL, place
+from spineps_pacs.analysis.second_opinion import OpinionSettings, Vote, anchor_votes, second_opinion
 from spineps_pacs.analysis.small_fov import instance_ids, levels, named
 from spineps_pacs.analysis.small_fov_fit import NAMES, SACRUM
 from spineps_pacs.analysis.small_fov_split import DISC, VERTEBRA
@@ -275,24 +275,21 @@ def joined(case: Case, settings: OpinionSettings) -> tuple[Shown, Shown, Shown]:
     return shown(first[1]), shown(second[1]), shown(found.levels, disputed=bool(found.flags))
 
 
-def measured(path: Path, seed: int, settings: OpinionSettings) -> Iterator[tuple[Case, tuple[Shown, Shown, Shown]]]:
-    """Scans that training/small_fov_examine.py put through the second's networks; the first's names are drawn."""
-    chance = random.Random(seed)  # noqa: S311 - a simulation, no secret
+def measured(path: Path) -> Iterator[tuple[Case, tuple[Shown, Shown, Shown]]]:
+    """Scans that training/small_fov_examine.py showed to both labellers: what each shows alone, and both together."""
     for text in path.read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
-        true = tuple(level for level in line["true"] if level is not None)
-        if not true or true == (SACRUM_ID,):
+        bones = tuple(level for level in line["true"] if level is not None and level != SACRUM_ID)
+        if not bones:
             continue
-        case = named_by_both(chance, true, World())
-        first = case.first or (None,) * len(case.bones)
-        row = (*first, *(SACRUM_ID for n in true if n == SACRUM_ID))
-        seen = zip(true, row, line["called"], strict=True)
-        pairs = [Pair(SACRUM_ID if t == SACRUM_ID else n, n, a, b) for n, (t, a, b) in enumerate(seen, start=30)]
-        ids = list(range(30, 30 + len(case.bones)))
-        found = opinion(pairs, anchor_votes(ids, sacrum=case.sacrum, axis=case.axis), settings)
-        own = tuple(level for level in line["called"][: len(ids)] if level is not None)
-        alone = (Shown(names, bool(anomalies(names, sacrum_follows=case.sacrum))) for names in (case.first, own))
-        yield case, (*alone, shown(found.levels, disputed=bool(found.flags)))
+        called = dict(zip(line["true"], line["called"], strict=True))
+        own = tuple(called[level] for level in bones if called[level] is not None)
+        first, both = (
+            Shown(tuple(said["names"]), said["flagged"]) for said in map(line["joined"].get, ("first", "both"))
+        )
+        second = Shown(own, bool(anomalies(own, sacrum_follows=called.get(SACRUM_ID) == SACRUM_ID)))
+        case = Case(bones, first.names, (), SACRUM_ID in called, bones[0] == LEVEL_IDS["C2"], None, line["spine"])
+        yield case, (first, second, both)
 
 
 def tallied(every: Iterator[tuple[Case, tuple[Shown, Shown, Shown]]]) -> Tally:
@@ -355,14 +352,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=10)
     parser.add_argument("--only", type=int, help="One row, from 0.")
     parser.add_argument("--examples", action="store_true")
-    parser.add_argument("--networks", type=Path, help="Measured scans: the second's names are those of its networks.")
+    parser.add_argument("--networks", type=Path, help="Scans that both labellers were shown.")
     asked = parser.parse_args()
     print(
         "| fields of view | first alone | second alone | both | rightly named by the first without a flag, still so |"
     )
     print("|---|---|---|---|---|")
     if asked.networks:
-        rows = [("phantom scans through the second's networks", measured(asked.networks, asked.seed, FLAGGING))]
+        rows = [("phantom images, both labellers", measured(asked.networks))]
     else:
         chosen = TABLE if asked.only is None else TABLE[asked.only : asked.only + 1]
         rows = [

@@ -1,16 +1,16 @@
-"""Measures the second labeller's networks on fresh phantom spines, by vertebrae in view; one JSON line a scan.
+"""Measures the second labeller's networks on fresh phantom spines, alone and beside a first labeller; a line a spine.
 
-    python -m training.small_fov_examine --networks spineps_pacs/engines/defaults/small-fov --out scans.jsonl --count 40
+    python -m training.small_fov_examine --networks spineps_pacs/engines/defaults/small-fov --out scans.jsonl
     python -m training.small_fov_examine --out scans.jsonl --count 0       # only the table of what is there
 
-Seeds are neither those of its training nor of the first labeller's.
+Each spine gives one field of view. Seeds are neither those of its training nor of the first labeller's. It goes on
+where it stopped. `scripts/second_opinion_table.py --networks scans.jsonl` tells what both show together.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,13 @@ from spineps_pacs.phantom.image import scan
 from spineps_pacs.phantom.spine import Spine
 from spineps_pacs.phantom.voxels import Labels, voxelise
 from spineps_pacs.phantom.wishes import random_wishes
+from training.small_fov_both import Once, both
 from training.small_fov_pool import first_sacral, grid
 
 SEED = 7_000_000
 VISIBLE = (5, 8, 10, 15, 99)
-SLICES = 7
-"""Around the middle; the phantom's bodies are seen in most of them."""
+SLICES = 5
+"""Around the middle; the phantom's bodies are seen in all of them."""
 LEAST_SEEN = 0.6
 """Part of an object that a field of view must hold for it to be asked for."""
 Ids = NDArray[np.uint16]
@@ -50,6 +51,7 @@ class Scan:
     """One field of view of a rendered spine: the image, what is true in it, and what is cut off and not asked for."""
 
     image: Volume
+    structures: NDArray[np.uint8]
     truth: Ids
     cut: NDArray[np.bool_]
 
@@ -65,20 +67,28 @@ def truth(labels: Labels, spine: Spine) -> Ids:
     return np.asarray(found, dtype=np.uint16)
 
 
-def scans(number: int) -> Iterator[tuple[int, Scan]]:
-    """All fields of view of one spine: so many vertebrae, and the scan."""
+def scan_of(number: int) -> tuple[int, Scan]:
+    """The field of view of a spine: how many vertebrae were asked for, and the scan; only what is near is rendered."""
     rng = np.random.default_rng([SEED, number])
     spine = draw_spine(SEED + number, random_wishes(rng))
     place = grid(spine, rng)
-    whole = crop(place, (_middle(place), slice(None), slice(None)))
-    labels = voxelise(spine, whole.after)
-    image = scan(spine, whole.after, random_contrast(rng), rng)
-    ids = truth(labels, spine)
+    visible = VISIBLE[number % len(VISIBLE)]
     order = [v.id for v in spine.vertebrae] + [SACRUM_ID]
-    for visible in VISIBLE:
-        count = min(visible, len(order))
-        start = int(rng.integers(len(order) - count + 1))
-        yield visible, _scan(image, ids, whole.after, order[start : start + count])
+    count = min(visible, len(order))
+    start = int(rng.integers(len(order) - count + 1))
+    near = crop(place, (_middle(place), slice(None), _around(spine, place, start, start + count)))
+    labels = voxelise(spine, near.after)
+    image = scan(spine, near.after, random_contrast(rng), rng)
+    return visible, _scan(image, labels, truth(labels, spine), order[start : start + count])
+
+
+def _around(spine: Spine, place: Geometry, first: int, end: int) -> slice:
+    """Columns from the middle of the vertebra above to that of the one below; to the end where there is none."""
+    origins = [v.placed.origin for v in spine.vertebrae] + [spine.sacrum[0].placed.origin]
+    heights = place.to_index(np.array(origins))[:, 2]
+    top = heights[first - 1] if first else place.shape[2]
+    bottom = heights[end] if end < len(heights) else 0
+    return slice(max(int(bottom), 0), min(int(top) + 1, place.shape[2]))
 
 
 def _middle(geometry: Geometry) -> slice:
@@ -86,19 +96,21 @@ def _middle(geometry: Geometry) -> slice:
     return slice(start, start + SLICES)
 
 
-def _scan(image: NDArray[np.float32], ids: Ids, geometry: Geometry, wanted: list[int]) -> Scan:
+def _scan(image: NDArray[np.float32], labels: Labels, ids: Ids, wanted: list[int]) -> Scan:
     """The columns that the wanted vertebrae span, and all that lies beside them.
 
     A disc is named after the vertebra above it: without that one it is asked of nobody either.
     """
     columns = np.flatnonzero(np.isin(ids, wanted).any(axis=(0, 1)))
-    way = crop(geometry, (slice(None), slice(None), slice(max(int(columns[0]) - 3, 0), int(columns[-1]) + 4)))
+    box = (slice(None), slice(None), slice(max(int(columns[0]) - 3, 0), int(columns[-1]) + 4))
+    way = crop(labels.geometry, box)
     part = way.there(ids)
     sizes, seen = np.bincount(ids.ravel(), minlength=300), np.bincount(part.ravel(), minlength=300)
     lost = seen < LEAST_SEEN * sizes
     lost[DISC_OFFSET : 2 * DISC_OFFSET] |= lost[:DISC_OFFSET] | (seen[:DISC_OFFSET] == 0)
     cut = lost[part] & (part > 0)
-    return Scan(Volume(way.there(image), way.after), np.asarray(np.where(cut, 0, part), dtype=np.uint16), cut)
+    asked = np.asarray(np.where(cut, 0, part), dtype=np.uint16)
+    return Scan(Volume(way.there(image), way.after), way.there(labels.structures), asked, cut)
 
 
 def examined(engine: SmallFovEngine, seen: Scan) -> dict[str, Any]:
@@ -150,24 +162,31 @@ def as_case(line: dict[str, Any]) -> NamedCase:
     return NamedCase(line["visible"], right, line["dice"], line["exact"], true, found)
 
 
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
 def main() -> None:
     """Reads the command line, measures what is not there yet, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--count", type=int, default=200)
     given = parser.parse_args()
     if given.count:
         from spineps_pacs.engines.small_fov import open_small_fov
 
-        engine = open_small_fov(given.networks, "cpu")
-        for number in range(given.first, given.first + given.count):
+        engine = Once(open_small_fov(given.networks, "cpu"))
+        done = {line["spine"] for line in _lines(given.out)}
+        for number in sorted({*range(given.first, given.first + given.count)} - done):
+            visible, seen = scan_of(number)
+            line = {"spine": number, "asked": visible, **examined(engine, seen)}
+            rng = np.random.default_rng([SEED, number, 1])
+            line["joined"] = both(seen.image, seen.structures, seen.truth, engine, rng)
             with given.out.open("a", encoding="utf-8") as file:
-                for visible, seen in scans(number):
-                    line = {"spine": number, "asked": visible, **examined(engine, seen)}
-                    file.write(json.dumps(line) + "\n")
-    lines = [json.loads(text) for text in given.out.read_text(encoding="utf-8").splitlines()]
+                file.write(json.dumps(line) + "\n")
+    lines = _lines(given.out)
     print(label_text({f"{line['spine']}-{line['asked']}": as_case(line) for line in lines}))
 
 

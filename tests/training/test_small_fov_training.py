@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from spineps_pacs.analysis.geometry import nearest
 from spineps_pacs.analysis.small_fov_fit import NAMES, SACRUM
-from spineps_pacs.analysis.small_fov_input import PIXEL_MM
-from spineps_pacs.domain.ports import unwatched
+from spineps_pacs.analysis.small_fov_input import PIXEL_MM, prepare
+from spineps_pacs.analysis.small_fov_split import DISC, VERTEBRA
+from spineps_pacs.domain.anatomy import DISC_OFFSET, ENDPLATE_OFFSET, LEVEL_IDS, SACRUM_ID
+from spineps_pacs.domain.ports import ModelInfo, Watch, unwatched
 from spineps_pacs.engines.weights import embedded_folder
 from training import holdout, pool
+from training.small_fov_both import Once, both, first_report, soiled
+from training.small_fov_examine import Scan, examined, scan_of
 
 
 def test_the_file_gives_what_the_network_gives(tmp_path: Path) -> None:
@@ -40,11 +45,55 @@ def test_the_file_gives_what_the_network_gives(tmp_path: Path) -> None:
 
 
 def test_the_two_labellers_share_no_spine() -> None:
-    """Seeds of the second labeller's pool lie apart from the first's training and from the hold-out."""
-    from training import small_fov_pool
+    """Seeds of the second labeller's pool lie apart from the first's training, the hold-out and its own examination."""
+    from training import small_fov_examine, small_fov_pool
 
     assert small_fov_pool.SEED >= pool.TRAINING_SEED + 1_000_000
     assert holdout.SEED + holdout.SIZE < pool.TRAINING_SEED
+    assert pool.TRAINING_SEED + 1_000_000 <= small_fov_examine.SEED <= small_fov_pool.SEED - 1_000_000
+
+
+class Knowing:
+    """Networks that know what is true of one scan: its bodies and discs on their grid, and names from C2 on."""
+
+    info, pixel_mm, names = ModelInfo("small-fov", "twin", "", "0" * 64), PIXEL_MM, SACRUM
+
+    def __init__(self, seen: Scan) -> None:
+        grid = prepare(seen.image).geometry
+        ids = nearest(seen.truth.astype(np.uint8), seen.image.geometry, grid)
+        soft = (ids > DISC_OFFSET) & (ids < ENDPLATE_OFFSET)
+        self.classes = np.where(soft, DISC, np.where(ids > 0, VERTEBRA, 0)).astype(np.uint8)
+        table = np.zeros(256, dtype=np.uint8)
+        table[2:25] = np.arange(1, 24)
+        self.said = table[ids]
+
+    def segment(self, slices: np.ndarray, watch: Watch) -> np.ndarray:
+        return self.classes
+
+    def name(self, slices: np.ndarray, watch: Watch) -> np.ndarray:
+        return self.said
+
+
+def test_both_labellers_on_one_phantom() -> None:
+    """The first counts from the dens, or names nothing without an anchor; a second that knows the truth agrees."""
+    for number, anchor in ((9100, False), (9125, True)):
+        visible, seen = scan_of(number)
+        assert visible == 5
+        bones = [int(n) for n in np.unique(seen.truth) if 0 < n < SACRUM_ID]
+        engine = Once(Knowing(seen))
+        told = examined(engine, seen)
+        assert told["called"] == told["true"]
+        assert told["dice"] > 0.9
+        joined = both(seen.image, seen.structures, seen.truth, engine, np.random.default_rng(1))
+        assert anchor == (bones[0] == LEVEL_IDS["C2"])
+        assert joined["first"]["names"] == (bones if anchor else [])
+        assert joined["both"] == {"names": bones, "flagged": not anchor}
+        assert joined["verdict"] == ("agree" if anchor else "only one could name")
+    places = soiled(seen.truth.shape, np.random.default_rng(1))
+    moved = (seen.truth != seen.truth[places]) & (seen.truth > 0)
+    assert 0.02 < moved.sum() / (seen.truth > 0).sum() < 0.3
+    report = first_report(seen.image, seen.structures, np.where(seen.truth == bones[-1], 0, seen.truth))
+    assert len(report.levels.choices) == len(bones) - 1
 
 
 def test_truth_and_crops_of_a_whole_spine(tmp_path: Path) -> None:
