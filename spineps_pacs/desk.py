@@ -278,7 +278,7 @@ def join(half: Half, live: Live, common: Shared, queue: DbosChain) -> None:
     half.loop(Loop("pages", TIDY_S, lambda: forget_pages(common.folder, common.records), app.trouble))
     _alarms(half, live().alerts, board)
     if now.enabled:
-        serving = Serving(site(Desk(board, access(now), now.show_patient)), now.host, now.port)
+        serving = Serving(site(Desk(board, access(now), now.show_patient, audit=common.audit)), now.host, now.port)
         half.listen("web", serving.start, serving.stop)
 
 

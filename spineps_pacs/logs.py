@@ -121,7 +121,8 @@ def audit_message(event: AuditEvent, source: str, at: datetime) -> str:
 
 
 def _code(parent: ET.Element, name: str, code: Code) -> None:
-    ET.SubElement(parent, name, {"csd-code": code[0], "codeSystemName": "DCM", "originalText": code[1]})
+    scheme = "DCM" if code[0].isdigit() else "99SPINEPS"
+    ET.SubElement(parent, name, {"csd-code": code[0], "codeSystemName": scheme, "originalText": code[1]})
 
 
 def _study_object(root: ET.Element, study_uid: str) -> None:

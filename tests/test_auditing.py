@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import requests
 from certificates import Authority
 from samples import series_of, uid
 from walk.node import eventually
@@ -107,8 +108,9 @@ def test_a_server_that_the_authority_does_not_know_gets_nothing(tmp_path: Path) 
 
 
 def test_the_node_tells_what_it_does(tmp_path: Path) -> None:
-    """Start and end, a stranger, a series that came in, and who looked a hash up; the file is its owner's alone."""
+    """Start, end, a stranger, a series that came in, a button, who looked a hash up; the file is its owner's alone."""
     port = free_port()
+    (tmp_path / "token").write_text("secret")
     config = tmp_path / "node.toml"
     config.write_text(f"""
 [node]
@@ -118,7 +120,8 @@ min_free_gb = 0.0
 port = {port}
 callers = [{{ ae_title = "MR1" }}]
 [web]
-enabled = false
+port = 0
+token_file = "token"
 [audit]
 file = "audit.log"
 """)
@@ -129,13 +132,19 @@ file = "audit.log"
     assert send(series_of("a"), port) == [0] * 6
     file = tmp_path / "audit.log"
     assert eventually(lambda: "110104" in file.read_text())
+    pages, bearer = f"http://127.0.0.1:{half.addresses['web']}/api/jobs", {"Authorization": "Bearer secret"}
+    assert eventually(lambda: len(requests.get(pages, headers=bearer, timeout=10).json()["jobs"]) == 1)
+    (job,) = requests.get(pages, headers=bearer, timeout=10).json()["jobs"]
+    assert requests.post(f"{pages}/{job['id']}/cancel", headers=bearer, timeout=10).status_code == 202
     half.stop()
     salt = logs.site_salt(tmp_path / "data" / "salt")
     assert run(["jobs", "reveal", logs.hashed(salt, uid("a", "series")), "--config", str(config)]) == 0
     assert run(["jobs", "reveal", "0123456789abcdef", "--config", str(config)]) == 1
     told = [ET.fromstring(line) for line in file.read_text().splitlines()]  # noqa: S314  our own
     codes = [message.find("EventIdentification/EventID").get("csd-code") for message in told]  # type: ignore[union-attr]
-    assert codes == ["110100", "110113", "110104", "110100", "110103"]
+    assert codes == ["110100", "110113", "110104", "110111", "110100", "110103"]
+    kind = told[3].find("EventIdentification/EventTypeCode")
+    assert (kind.get("csd-code"), kind.get("codeSystemName")) == ("JOB_CANCEL", "99SPINEPS")  # type: ignore[union-attr]
     arrived = told[2]
     assert arrived.find("ActiveParticipant").attrib["UserID"] == "MR1"  # type: ignore[union-attr]
     assert arrived.find("ActiveParticipant").attrib["NetworkAccessPointID"] == "127.0.0.1"  # type: ignore[union-attr]

@@ -6,7 +6,6 @@ Bytes go to disk as they come, undecoded; Success is answered when they are sync
 from __future__ import annotations
 
 import contextlib
-import math
 import ssl
 import tempfile
 import threading
@@ -22,13 +21,14 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from spineps_pacs.domain.audit import EXECUTE, NODE_AUTHENTICATION, SECURITY, Audit, AuditEvent, unheard
+from spineps_pacs.domain.bell import Bell
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.intake.gate import GuardedServer, GuestList, Watch
 from spineps_pacs.intake.reception import Arrival, Source
 
 SUCCESS, NO_ROOM, MISMATCH, CANNOT_READ, FAULT = 0x0000, 0xA700, 0xA900, 0xC000, 0xC001  # PS3.4 annex B.2.3
 DEFLATED = "1.2.840.10008.1.2.1.99"
-BELL_S, MOST_VISITORS = 60.0, 1000
+TOLD_EVERY_S = 60.0
 
 
 class Door(Protocol):
@@ -93,7 +93,7 @@ class DicomPort:
         self._log = log
         self._audit = audit
         self._pace = Pace()
-        self._bell = Bell()
+        self._bell = Bell(TOLD_EVERY_S)
         self._server: GuardedServer | None = None
         self._tempdir: str | None = None
 
@@ -196,28 +196,6 @@ class DicomPort:
             self._log("an image was larger than allowed; its association ends")
             with contextlib.suppress(OSError):
                 event.assoc.dul.socket.close()
-
-
-class Bell:
-    """Rings for a visitor, and for the next minute not again; remembers only so many."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._rung: dict[str, float] = {}
-
-    def rings(self, visitor: str) -> bool:
-        """True when this one was not heard within the last minute."""
-        with self._lock:
-            now = self._clock()
-            if now - self._rung.get(visitor, -math.inf) < BELL_S:
-                return False
-            if len(self._rung) >= MOST_VISITORS:
-                self._rung = {who: at for who, at in self._rung.items() if now - at < BELL_S}
-            if len(self._rung) >= MOST_VISITORS:
-                return False
-            self._rung[visitor] = now
-            return True
 
 
 class Pace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -10,12 +11,28 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from spineps_pacs.domain.audit import (
+    CANCELLED,
+    EXECUTE,
+    LOGIN,
+    LOGOUT,
+    PROCEDURE,
+    RERUN,
+    RETRIED,
+    UPDATE,
+    USER_AUTHENTICATION,
+    AuditEvent,
+    Code,
+)
+from spineps_pacs.domain.bell import Bell
 from spineps_pacs.domain.errors import SpinepsPacsError
 from spineps_pacs.web.board import Board
-from spineps_pacs.web.guard import FIELD, HEADER, SESSION, SESSION_S, same_person, session_cookie, shows_token
+from spineps_pacs.web.guard import FIELD, HEADER, SESSION, SESSION_S, same_person, session_cookie, shows_token, visitor
 from spineps_pacs.web.pages import Desk
 
 NAMES = ("retry", "cancel", "rerun")
+PRESSED = dict(zip(NAMES, (RETRIED, CANCELLED, RERUN), strict=True))
+TOLD_EVERY_S = 1.0
 MOST = 500
 
 
@@ -24,6 +41,24 @@ def doing(board: Board, name: str, models: Sequence[str] | None = None) -> Calla
     if name == "rerun":
         return lambda job: board.rerun(job, models)
     return {"retry": board.retry, "cancel": board.cancel}[name]
+
+
+def audited(desk: Desk, request: Request, name: str, act: Callable[[str], None]) -> Callable[[str], None]:
+    """The same, told to the audit trail before it is done; what is refused then is told as well."""
+    who, address = visitor(request, desk.access)
+
+    def done(job: str) -> None:
+        detail = desk.board.job(job)
+        study = "" if detail is None or detail.erased else detail.job.study_uid
+        event = AuditEvent(PROCEDURE, UPDATE, who, PRESSED[name], address=address, study_uid=study)
+        desk.audit(event)
+        try:
+            act(job)
+        except SpinepsPacsError:
+            desk.audit(replace(event, succeeded=False))
+            raise
+
+    return done
 
 
 def do_all(act: Callable[[str], None], jobs: Iterable[str]) -> list[tuple[str, str]]:
@@ -48,6 +83,7 @@ class Actions:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._guesses = Bell(TOLD_EVERY_S)
 
     async def act(self, request: Request) -> Response:
         """A button of a page: `jobs` names one or more."""
@@ -57,7 +93,8 @@ class Actions:
         name, jobs = str(request.path_params["name"]), [str(job) for job in form.getlist("jobs")][:MOST]
         if name not in NAMES or not jobs:
             return PlainTextResponse("Choose at least one series, then press the button again.", 400)
-        refused = await run_in_threadpool(do_all, doing(self._desk.board, name, chosen_models(form)), jobs)
+        act = audited(self._desk, request, name, doing(self._desk.board, name, chosen_models(form)))
+        refused = await run_in_threadpool(do_all, act, jobs)
         values: dict[str, Any] = {"name": name, "done": len(jobs) - len(refused), "refused": refused}
         if request.headers.get("hx-request"):
             return self._desk.fill(request, "done_part.html", **values)
@@ -71,7 +108,11 @@ class Actions:
         access = self._desk.access
         if not same_person(request, access, str(form.get(FIELD, ""))):
             return PlainTextResponse("This form is too old or not ours; load the page again.", 403)
-        if not shows_token(access, str(form.get("token", ""))):
+        genuine = shows_token(access, str(form.get("token", "")))
+        untold = await run_in_threadpool(self._tell, request, LOGIN, genuine)
+        if untold is not None:
+            return untold
+        if not genuine:
             return self._desk.fill(request, "login.html", 403, wrong=True, next=local(str(form.get("next", "/"))))
         answer = RedirectResponse(local(str(form.get("next", "/"))), 303)
         cookie = session_cookie(access, self._desk.clock())
@@ -84,9 +125,22 @@ class Actions:
         form = await request.form()
         if not same_person(request, self._desk.access, str(form.get(FIELD, ""))):
             return PlainTextResponse("This form is too old or not ours; load the page again.", 403)
+        await run_in_threadpool(self._tell, request, LOGOUT, True)
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(SESSION)
         return answer
+
+    def _tell(self, request: Request, kind: Code, succeeded: bool) -> Response | None:
+        """Tells the audit trail of a login; the answer where that cannot be. One who guesses is told once a second."""
+        who, address = visitor(request, self._desk.access)
+        if not succeeded and not self._guesses.rings(address):
+            return None
+        event = AuditEvent(USER_AUTHENTICATION, EXECUTE, who, kind, succeeded=succeeded, address=address)
+        try:
+            self._desk.audit(event)
+        except SpinepsPacsError as reason:
+            return PlainTextResponse(f"{reason}\n", 503)
+        return None
 
 
 def local(address: str | None) -> str:

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from spineps_pacs.domain.errors import SpinepsPacsError
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.web import words
-from spineps_pacs.web.actions import doing
+from spineps_pacs.web.actions import audited, doing
 from spineps_pacs.web.board import Wanted
 from spineps_pacs.web.guard import HEADER, csrf, same_person
 from spineps_pacs.web.metrics import exposition
@@ -85,7 +85,8 @@ class Api:
             models = await wished_models(request)
         except ValueError:
             return JSONResponse({"error": 'the body is empty, or JSON as {"models": ["a name"]}'}, 400)
-        job, act = request.path_params["job"], doing(self._desk.board, request.path_params["name"], models)
+        job, name = request.path_params["job"], request.path_params["name"]
+        act = audited(self._desk, request, name, doing(self._desk.board, name, models))
         if await run_in_threadpool(self._desk.board.job, job) is None:
             return _unknown()
         try:

@@ -17,6 +17,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 SESSION, NONCE, FIELD, HEADER = "spineps_session", "spineps_csrf", "csrf", "x-csrf-token"
 SESSION_S = 12 * 3600
+NOBODY = "operator"
+"""The name in the audit trail of whoever has the token, or sits at this machine: tokens have no names."""
 OPEN = ("/static/", "/healthz", "/readyz", "/login")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -75,6 +77,13 @@ def bearer(request: Request) -> str:
     """The token of an Authorization header."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if kind.lower() == "bearer" else ""
+
+
+def visitor(request: Request, access: Access) -> tuple[str, str]:
+    """Who asks, as far as it is known: the name that a trusted proxy gives, and the address."""
+    client = request.client.host if request.client else ""
+    named = request.headers.get(access.proxy_header, "") if access.proxy and client == access.proxy else ""
+    return "".join(c for c in named if c.isprintable())[:128] or NOBODY, client
 
 
 def may_enter(request: Request, access: Access, now: float) -> bool:

@@ -40,13 +40,13 @@ def judge(series: Series, source: str) -> Verdict:
     return Verdict(finding.passed, "" if finding.passed else f"not T2 weighted: TE {finding.value}", (finding,))
 
 
-def eventually(happened: Callable[[], bool], timeout_s: float = 60.0) -> bool:
+def eventually(happened: Callable[[], bool], timeout_s: float = 60.0, every_s: float = 0.02) -> bool:
     """True as soon as it happened; for what other threads and processes do."""
     pause = threading.Event()
-    for _ in range(int(timeout_s / 0.02)):
+    for _ in range(int(timeout_s / every_s)):
         if happened():
             return True
-        pause.wait(0.02)
+        pause.wait(every_s)
     return happened()
 
 
@@ -71,7 +71,7 @@ class Ground:
 
     def store(self, *destinations: str) -> Store:
         """The chain's store, looked at often."""
-        return Store(self.database, destinations or ("pacs",), poll_s=0.05)
+        return Store(self.database, destinations or ("pacs",), poll_s=0.1)
 
 
 class Front:
@@ -103,7 +103,7 @@ class Front:
 
     def reaches(self, job_id: str, state: State, timeout_s: float = 60.0) -> Job:
         """The job, once it is in that state."""
-        assert eventually(lambda: self._job(job_id).state is state, timeout_s), self._job(job_id)
+        assert eventually(lambda: self._job(job_id).state is state, timeout_s, 0.1), self._job(job_id)
         return self._job(job_id)
 
     def _job(self, job_id: str) -> Job:
