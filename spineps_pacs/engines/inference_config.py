@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,14 @@ class _Reader:
             classes=self.classes(),
             demonstration=self.raw.get("demonstration") is True or "demonstration" in str(self.raw["log_name"]).lower(),
             version=str(self.raw.get("version", "")),
-            warnings=tuple(f"{self.path}: unknown field {name}" for name in self.raw if name not in _KNOWN),
+            warnings=tuple(self.warnings()),
         )
+
+    def warnings(self) -> Iterator[str]:
+        """What is asked for and not done: fields that nobody knows, and the crop by yet another network."""
+        yield from (f"{self.path}: unknown field {name}" for name in self.raw if name not in _KNOWN)
+        if self.raw.get("needs_corp"):
+            yield f"{self.path}: needs_corp: the image is not cropped to the spine by a further network"
 
     def refuse(self, field: str, why: str) -> ModelError:
         return ModelError(f"{self.path}: {field} {why}: {self.raw.get(field)!r}")

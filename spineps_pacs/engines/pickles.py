@@ -176,7 +176,7 @@ def _source(path: Path) -> Any:
     if start.startswith(_PICKLE_MAGIC):
         return io.BytesIO(path.read_bytes())
     if start != _ZIP_MAGIC:
-        raise ModelError(f"{path} is no checkpoint: it starts with {start.hex() or 'nothing'}")
+        raise ModelError(f"{path} is no checkpoint: {f'it starts with {start!r}' if start else 'it is empty'}")
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

@@ -55,8 +55,9 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert (got.classes, got.labels) == (((49, 3),), ((1, 51), (2, 26), (3, 62), (4, 28)))
     assert (got.spacing, got.largest_spacing, got.folds) == ((0.5, 0.5, 1.0), (1.0, 1.0, 2.0), ("all",))
     assert (got.version, got.demonstration) == ("v7", True)
-    assert len(got.warnings) == 1
-    assert got.warnings[0].endswith("unknown field colour")
+    unknown, undone = got.warnings
+    assert unknown.endswith("unknown field colour")
+    assert "needs_corp: the image is not cropped" in undone
 
 
 @pytest.mark.parametrize(

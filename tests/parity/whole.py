@@ -242,7 +242,7 @@ def head(name: str, run: Run) -> str:
     count = len([n for n in np.unique(found) if 0 < n < 29 and n != 26])
     sizes = np.bincount(run.kept["semantic"].ravel().astype(np.intp))[1:]
     sizes = sizes[sizes > 0]
-    what = f"{name}: {count} vertebrae; {len(sizes)} labels, the smallest of {sizes.min(initial=0)} voxels"
+    what = f"{name}: {count} vertebrae; {len(sizes)} labels, the smallest of {min(sizes, default=0)} voxels"
     if name in VARIANTS:
         return f"{what} (a cut-out of the spine)\n"
     enough = {
