@@ -27,6 +27,9 @@ FLAGS = (
 )  # fmt: skip
 PICTURES = {"seg-levels": "ohif", "seg-structures": "ohif-structures", "report": "ohif-report"}
 """What is photographed, and the picture's name in the documentation."""
+PATIENCE_MS = 120_000
+LOOK_MS, LOOKS, COLOURED = 125, 80, 25
+"""How often a pixel is looked at until it has a colour (largest less smallest of red, green and blue)."""
 HARMLESS = ("ERR_ABORTED", "favicon", "GPU stall", "Failed to load resource: net::ERR_ABORTED")
 
 _SHOW = """uid => {
@@ -70,6 +73,7 @@ def browser(pictures: Path, address: str) -> Iterator[tuple[Page, list[str]]]:
         context = chromium.new_context(viewport={"width": 1500, "height": 900})
         context.add_init_script("localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))")
         page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         errors: list[str] = []
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: errors.append(str(e)))
@@ -81,7 +85,7 @@ def browser(pictures: Path, address: str) -> Iterator[tuple[Page, list[str]]]:
 def open_study(page: Page, address: str, study_uid: str) -> None:
     """Opens the study in the viewer and waits for its first picture."""
     page.goto(f"{address}/viewer?StudyInstanceUIDs={study_uid}")
-    page.wait_for_selector("canvas.cornerstone-canvas", timeout=120_000)
+    page.wait_for_selector("canvas.cornerstone-canvas")
     page.wait_for_function(
         "() => window.cornerstone.getRenderingEngines()[0]?.getViewports()[0]?.getImageIds?.().length"
     )
@@ -95,15 +99,19 @@ def load(page: Page, series_uid: str) -> None:
         series_uid,
     )
     thumbnail = page.locator(f"#thumbnail-{found}").first
-    thumbnail.scroll_into_view_if_needed(timeout=30_000)
+    thumbnail.scroll_into_view_if_needed()
     thumbnail.dblclick()
 
 
 def look(page: Page, spot: Spot) -> Seen:
-    """Goes to the slice of the spot and reads the pixel that lies on it."""
+    """Goes to the slice of the spot and reads the pixel that lies on it, as soon as it has a colour and keeps it."""
     page.evaluate(_SHOW, spot.image_uid)
-    page.wait_for_timeout(250)
-    pixel = page.evaluate(_HUE, spot.point)
+    pixel: list[int] = [0, 0, 0]
+    for _ in range(LOOKS):
+        page.wait_for_timeout(LOOK_MS)
+        before, pixel = pixel, page.evaluate(_HUE, spot.point)
+        if pixel == before and max(pixel[:3]) - min(pixel[:3]) > COLOURED:
+            break
     return Seen(spot.label, spot.rgb, tuple(pixel))
 
 
@@ -115,7 +123,6 @@ def watch_segmentation(page: Page, seg: Path, picture: Path) -> dict[str, Any]:
     page.wait_for_function(
         f"() => window.services.segmentationService.getSegmentations()"
         f".some(s => Object.keys(s.segments).length >= {wanted})",
-        timeout=120_000,
     )
     page.wait_for_timeout(3000)
     listed = page.evaluate(_SEGMENTS)
@@ -131,6 +138,7 @@ def watch_report(page: Page, report: Path, picture: Path) -> dict[str, Any]:
     import pydicom
 
     load(page, str(pydicom.dcmread(report, stop_before_pixels=True).SeriesInstanceUID))
+    page.wait_for_function("() => window.services.measurementService.getMeasurements().length")
     page.wait_for_timeout(6000)
     rows = page.evaluate(
         "() => window.services.measurementService.getMeasurements()"

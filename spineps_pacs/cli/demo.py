@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +74,7 @@ def demo(
     """
     ground = prepare(folder)
     print(_first_line())
-    with _told_to_stop() as told, _pacs(ground), _node(ground, told) as node:
+    with _told_to_stop() as stop, _pacs(ground), _node(ground, stop) as node:
         series = _study(ground, seed)
         _await_port(node, ground.dicom)
         _send(ground, node, series)
@@ -167,32 +166,54 @@ def _first_line() -> str:
     return "Demonstration with the embedded model: trained on synthetic spines, not for diagnosis or measurement."
 
 
+class Stop:
+    """Whether the demonstration was told to stop: a handler of signals that raises, or waits until somebody looks."""
+
+    def __init__(self) -> None:
+        self._told = self._held = False
+
+    def __call__(self, *_: object) -> None:
+        """Ctrl-C was pressed."""
+        self._told = True
+        if not self._held:
+            raise KeyboardInterrupt
+
+    def look(self) -> None:
+        """Goes on only while nobody has pressed Ctrl-C, also where Python swallowed what was raised."""
+        if self._told:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is raised in the middle of this; the next look tells."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
+
 @dataclass(frozen=True)
 class Node:
     """The node's process, and whether the demonstration was told to stop."""
 
     process: subprocess.Popen[bytes]
-    told: threading.Event
+    stop: Stop
 
     def look(self) -> None:
         """Goes on only while the node runs and nobody has pressed Ctrl-C."""
-        if self.told.is_set():
-            raise KeyboardInterrupt
+        self.stop.look()
         if self.process.poll() is not None:
             raise DemoFailed(f"the node ended with exit code {self.process.returncode}; see node.log in its folder")
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """SIGTERM ends the demonstration as Ctrl-C does; the event stays set where Python ignores the exception.
+def _told_to_stop() -> Iterator[Stop]:
+    """SIGTERM ends the demonstration as Ctrl-C does.
 
     Python swallows what is raised while it runs a destructor or the callback of a weak reference.
     """
-    told = threading.Event()
-
-    def stop(*_: object) -> None:
-        told.set()
-        raise KeyboardInterrupt
+    stop = Stop()
 
     def quiet(swallowed: sys.UnraisableHookArgs) -> None:
         if not isinstance(swallowed.exc_value, KeyboardInterrupt):
@@ -201,7 +222,7 @@ def _told_to_stop() -> Iterator[threading.Event]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     sys.unraisablehook = quiet
     try:
-        yield told
+        yield stop
     finally:
         sys.unraisablehook = sys.__unraisablehook__
         for number, handler in before.items():
@@ -231,13 +252,13 @@ def _pacs(ground: Ground) -> Iterator[None]:
 
 
 @contextmanager
-def _node(ground: Ground, told: threading.Event) -> Iterator[Node]:
+def _node(ground: Ground, stop: Stop) -> Iterator[Node]:
     """The node as a process of its own; its log goes to node.log."""
     with (ground.folder / "node.log").open("wb") as log:
         command = [sys.executable, "-m", "spineps_pacs", "serve", "--with-parent", "--config", str(ground.config)]
         node = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
         try:
-            yield Node(node, told)
+            yield Node(node, stop)
         finally:
             node.terminate()
             try:
@@ -279,7 +300,7 @@ def _send(ground: Ground, node: Node, series: Sequence[Path]) -> None:
             files = sorted(folder.glob("*.dcm"))
             task = progress.add_task(f"sending {folder.name}", total=len(files))
             datasets = [dcmread(file) for file in files]
-            with _association(ground, datasets) as association:
+            with _association(ground, node, datasets) as association:
                 for dataset in datasets:
                     node.look()
                     if association.send_c_store(dataset).get("Status") != 0x0000:
@@ -289,14 +310,18 @@ def _send(ground: Ground, node: Node, series: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _association(ground: Ground, datasets: Sequence[Dataset]) -> Iterator[Association]:
-    """A scanner's association; aborted when the sending ends early, since its thread would outlive the command."""
+def _association(ground: Ground, node: Node, datasets: Sequence[Dataset]) -> Iterator[Association]:
+    """A scanner's association; aborted when the sending ends early, since its thread would outlive the command.
+
+    For the same reason Ctrl-C waits while it is opened: half open, nobody could end it.
+    """
     from pynetdicom import ae
 
     entity = ae.ApplicationEntity("SCANNER")
     for kind in {(d.SOPClassUID, d.file_meta.TransferSyntaxUID) for d in datasets}:
         entity.add_requested_context(*kind)
-    association = entity.associate("127.0.0.1", ground.dicom, ae_title=AE)
+    with node.stop.held():
+        association = entity.associate("127.0.0.1", ground.dicom, ae_title=AE)
     if not association.is_established:
         raise TryAgain("the node refused the scanner's association")
     try:
