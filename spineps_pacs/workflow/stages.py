@@ -160,10 +160,10 @@ class Stages:
             self._say(work, State.DELIVERING, sending.reason)
             try:
                 self._send(job, work)
+                # before the state: told twice after a crash, but never left out
+                self._parts.audit(AuditEvent(TRANSFERRED, READ, work.destination, study_uid=job.study_uid))
             except TryAgain as reason:
                 return self._deliver_later(work, str(reason))
-            # before the state: told twice after a crash, but never left out
-            self._parts.audit(AuditEvent(TRANSFERRED, READ, work.destination, study_uid=job.study_uid))
             self._say(work, State.DELIVERED)
         # the count of attempts goes on, so that what is sent once more is confirmed once more
         return (replace(work, stage=CONFIRM, delay_s=0.0),)

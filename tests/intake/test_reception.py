@@ -11,10 +11,11 @@ from contract.conftest import Clock
 from samples import content_of, series_of, uid, write
 from twins import DictDatasets, DictNotes, DictRecords, StraightChain
 
-from spineps_pacs.domain.errors import Unusable
+from spineps_pacs.domain.errors import TryAgain, Unusable
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.domain.series import Series
 from spineps_pacs.intake.reception import Desk, Patience, Reception, Source, job_id, series_key
+from spineps_pacs.storage.datasets import DatasetFolder
 
 MR1 = Source("MR1")
 
@@ -277,3 +278,63 @@ def test_a_crash_between_record_and_queue_is_made_good(node: Node) -> None:
     del node.chain.put  # type: ignore[method-assign]
     (made,) = node.door.sweep()
     assert [work.job_id for work in node.chain.queue] == [made]
+
+
+def test_a_series_that_the_disk_does_not_give_holds_no_other_up(node: Node) -> None:
+    """The others become jobs; this one does as soon as it can be read, and is not called broken meanwhile."""
+    node.send("a", "b", "c")
+    node.clock.now += 60
+    load, key = node.inbox.load, series_key(uid("b", "series"))
+
+    def failing(wanted: str, pixels: bool = True) -> Series:
+        if wanted == key:
+            raise TryAgain("Input/output error")
+        return load(wanted, pixels)
+
+    node.inbox.load = failing  # type: ignore[method-assign]
+    with pytest.raises(TryAgain):
+        node.door.sweep()
+    assert {job.series_uid for job in node.jobs()} == {uid("a", "series"), uid("c", "series")}
+    node.inbox.load = load  # type: ignore[method-assign]
+    assert len(node.door.sweep()) == 1
+    assert {job.state for job in node.jobs()} == {State.ARRIVING}
+
+
+def test_no_broken_file_holds_a_sweep_up(node: Node) -> None:
+    """Whatever its reader raises: it is a failed job, and the series after it are taken."""
+    node.send("a", "b")
+    node.clock.now += 60
+    load, first = node.inbox.load, node.inbox.quiet(node.clock.now)[0]
+
+    def odd(wanted: str, pixels: bool = True) -> Series:
+        if wanted == first:
+            raise NotImplementedError("DOE^JANE")
+        return load(wanted, pixels)
+
+    node.inbox.load = odd  # type: ignore[method-assign]
+    assert len(node.door.sweep()) == 2
+    (failed,) = [job for job in node.jobs() if job.state is State.FAILED]
+    assert failed.reason == "the series cannot be read: NotImplementedError"
+
+
+def test_a_refusal_quotes_nothing(node: Node, tmp_path: Path) -> None:
+    """A name that stands where a number or a UID should is not in the reason, which is logged."""
+    ds = series_of("a", 1)[0]
+    content = content_of(ds)
+    uid_ = str(ds.SeriesInstanceUID).encode()
+    at = content.index(uid_) - 4
+    path = tmp_path / "x"
+    path.write_bytes(content[:at] + b"DS" + content[at + 2 :].replace(uid_, b"DOE^JANE".ljust(len(uid_)), 1))
+    with pytest.raises(Unusable) as refused:
+        node.door.arrived(path, MR1)
+    assert "DOE" not in str(refused.value)
+
+
+def test_a_folder_without_an_image_is_no_series(tmp_path: Path, node: Node) -> None:
+    """It was made for an image that did not fit on the disk: nothing waits, and no job fails."""
+    inbox = DatasetFolder(tmp_path / "true")
+    (tmp_path / "true" / "key").mkdir()
+    door = Reception(Desk(inbox, node.notes, node.records, node.chain), "recipe", b"salt", lambda: Patience(0.0))
+    assert door.waiting() == 0
+    assert door.sweep() == []
+    assert node.jobs() == []

@@ -9,7 +9,7 @@ import pytest
 from absent import absent
 from samples import content_of, slice_of
 
-from spineps_pacs.domain.errors import TryAgain
+from spineps_pacs.domain.errors import TryAgain, Unusable
 from spineps_pacs.storage.datasets import DatasetFolder
 from spineps_pacs.storage.marks import Marks
 
@@ -84,3 +84,59 @@ def test_no_note_leaves_its_folder(tmp_path: Path, name: str) -> None:
         Marks(tmp_path).put(name, "kind", "x")
     with pytest.raises(ValueError, match="cannot name"):
         Marks(tmp_path).put("key", name, "x")
+
+
+def test_what_comes_again_is_not_forgotten(tmp_path: Path) -> None:
+    """An image that is known keeps its series from being erased with the old ones: the rest may be on its way."""
+    store, content = DatasetFolder(tmp_path), content_of(slice_of("a", 0))
+    store.add("key", "0.dcm", content)
+    os.utime(tmp_path / "key", (1000.0, 1000.0))
+    assert store.add("key", "0.dcm", content) is False
+    assert store.forget("key", before=2000.0) is False
+    assert store.names("key") == ("0.dcm",)
+    os.utime(tmp_path / "key", (1000.0, 1000.0))
+    assert store.forget("key", before=2000.0)
+    assert (store.names("key"), list(store.staging.iterdir())) == ((), [])
+
+
+def test_what_comes_while_a_series_is_forgotten_stays(tmp_path: Path) -> None:
+    """Between the look and the move one more image is acknowledged: all is brought back, beside what came after."""
+    store, other = DatasetFolder(tmp_path), DatasetFolder(tmp_path)
+    store.add("key", "0.dcm", b"0")
+    os.utime(tmp_path / "key", (1000.0, 1000.0))
+
+    class Late(type(tmp_path)):  # type: ignore[misc]
+        """A path at whose move somebody else adds: before it in time, and again right after."""
+
+        def rename(self, target: Path) -> Path:
+            other.add("key", "1.dcm", b"1")
+            moved = Path(self).rename(target)
+            other.add("key", "2.dcm", b"2")
+            return moved
+
+    store._folder = lambda key: Late(tmp_path / key)  # type: ignore[method-assign]
+    assert store.forget("key", before=2000.0) is False
+    assert other.names("key") == ("0.dcm", "1.dcm", "2.dcm")
+
+
+def test_a_folder_that_never_got_its_image_goes(tmp_path: Path) -> None:
+    """A crash, or a full disk, between the folder and its first image leaves nothing for ever."""
+    store = DatasetFolder(tmp_path)
+    (tmp_path / "empty").mkdir()
+    store.add("key", "0.dcm", b"0")
+    assert store.tidy(older_than_s=-1.0) == 0
+    assert store.quiet(float("inf")) == ["key"]
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    """What cannot be read just now is tried again; what is no DICOM is not, and its text is not quoted."""
+    store = DatasetFolder(tmp_path)
+    store.add("broken", "0.dcm", b"DOE^JANE" * 100)
+    with pytest.raises(Unusable, match="InvalidDicomError") as refused:
+        store.load("broken")
+    assert "DOE" not in str(refused.value)
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "0.dcm").symlink_to(tmp_path / "gone" / "0.dcm")  # ELOOP, whoever asks
+    store.names = lambda _key: ("0.dcm",)  # type: ignore[method-assign]
+    with pytest.raises(TryAgain, match="cannot be read just now"):
+        store.load("gone")

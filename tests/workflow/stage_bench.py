@@ -10,6 +10,7 @@ from samples import content_of, series_of, stand_in, uid
 from twins import DictDatasets, DictRecords, ListDestination, SetConfirmation, StraightChain
 
 from spineps_pacs.delivery.rules import Routing, Rule
+from spineps_pacs.domain.audit import Audit, unheard
 from spineps_pacs.domain.job import Job, Verdict
 from spineps_pacs.domain.ports import Phases, Result
 from spineps_pacs.domain.series import Series, fingerprint
@@ -35,6 +36,7 @@ class Bench:
     rules: tuple[Rule, ...] = (Rule("a"), Rule("b"))
     confirmations: dict[str, SetConfirmation] = field(default_factory=dict)
     shadow: Callable[[Series, Job, Phases], None] | None = None
+    audit: Audit = unheard
     told: list[tuple[str, BaseException | None]] = field(default_factory=list)
     patience: Patience = field(default_factory=lambda: Patience(Retries(3, 10), Retries(4, 10), deaths=3))
 
@@ -61,7 +63,7 @@ class Bench:
     def stages(self) -> Stages:
         parts = Parts(
             self.inbox, self.outbox, self.records, self.judge, self._produce, Routing(self.rules),
-            {"a": self.a, "b": self.b}, self.confirmations, self.shadow,
+            {"a": self.a, "b": self.b}, self.confirmations, self.shadow, self.audit,
         )  # fmt: skip
         return Stages(parts, self.patience, self._tell, self.ticks)
 

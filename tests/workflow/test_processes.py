@@ -251,3 +251,55 @@ def test_images_stay_while_another_job_needs_them(store: tuple[Clock, DictRecord
     assert Retirement(kept, known, lambda: 72.0, clock).step() == ["j"]
     assert kept.inbox.names(fingerprint([uid("a", "series")])) == ("0.dcm",)
     assert kept.outbox.names("j") == ()
+
+
+def test_a_series_that_comes_again_is_not_erased_under_it(store: tuple[Clock, DictRecords, Kept]) -> None:
+    """Its first images were known and acknowledged; all is kept for as long again, and the record says why."""
+    clock, known, kept = store
+    retirement = Retirement(kept, known, lambda: 72.0, clock)
+    clock.now += 73 * 3600
+    ds = slice_of("a", 0)
+    key = fingerprint([ds.SeriesInstanceUID])
+    kept.inbox.add(key, "0.dcm", content_of(ds))
+    assert retirement.step() == []
+    assert (kept.inbox.names(key), kept.outbox.names("j")) == (("0.dcm",), ("report.x.dcm",))
+    assert known.timeline("j")[-1].text == "the series was sent once more"
+    clock.now += 73 * 3600
+    assert retirement.step() == ["j"]
+    assert kept.inbox.names(key) == ()
+
+
+def test_a_job_that_was_started_anew_meanwhile_is_not_erased(store: tuple[Clock, DictRecords, Kept]) -> None:
+    """A person pressed the button between the question what is due and the erasing of it."""
+    clock, known, kept = store
+    clock.now += 73 * 3600
+    ask = known.due
+
+    def due(before: float, limit: int = 100) -> Sequence[Job]:
+        jobs = ask(before, limit)
+        known.again("j", State.WAITING, "started anew")
+        return jobs
+
+    known.due = due  # type: ignore[method-assign]
+    assert Retirement(kept, known, lambda: 72.0, clock).step() == []
+    assert kept.outbox.names("j") == ("report.x.dcm",)
+    assert not known.erased("j")
+
+
+def test_a_process_that_cannot_be_started_now_is_started_later() -> None:
+    """The machine has no memory for it: those that run go on, and it is tried again."""
+    clock, spawned = Clock(), []
+
+    def spawn(child: Child) -> Any:
+        if child.name == "worker 0" and clock.now < 1_000_010:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        spawned.append(child.name)
+        return Process()
+
+    keeper = Supervisor([Child("receiver", ()), Child("worker 0", ())], lambda *_, **__: None, spawn, clock)
+    assert keeper.step() == ["receiver"]
+    for _ in range(40):
+        clock.now += 1
+        keeper.step()
+    assert spawned == ["receiver", "worker 0"]
+    keeper.stop()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 from samples import SEG, SR, result_of, stand_in
 from twins import SetConfirmation
 
 from spineps_pacs.delivery.rules import Rule
+from spineps_pacs.domain.audit import AuditEvent
+from spineps_pacs.domain.errors import TryAgain
 from spineps_pacs.domain.job import State
-from spineps_pacs.domain.ports import Phases, Result
+from spineps_pacs.domain.ports import Phases, Receipt, Result
 from spineps_pacs.domain.series import Series
 from spineps_pacs.workflow.stages import Patience
 from spineps_pacs.workflow.work import SELECT, Work
@@ -151,3 +155,53 @@ def test_a_destination_that_never_confirms_is_a_dead_letter(bench: Bench) -> Non
     assert job.state is State.DEAD_LETTER
     assert job.reason == "a: not confirmed: no answer yet"
     assert len(bench.a.kept) == 2
+
+
+def test_who_was_thought_dead_sends_nothing_twice(bench: Bench) -> None:
+    """Paused after its first object, while another worker sent the second: awake, it stops."""
+    send = bench.a.send
+
+    def paused(datasets: Iterable[Dataset]) -> Iterator[Receipt]:
+        for number, receipt in enumerate(send(datasets)):
+            if number == 0:
+                for name in bench.now().results[1:]:
+                    uid_ = str(dcmread(bench.outbox.path("j", name)).SOPInstanceUID)
+                    bench.records.receipt("j", "a", Receipt(uid_, accepted=True, status="0x0000"))
+            yield receipt
+
+    bench.a.send = paused  # type: ignore[method-assign]
+    bench.run()
+    assert len(bench.a.kept) == 1
+    assert any("took the delivery" in text for text, _ in bench.told)
+
+
+def test_a_cancelled_delivery_ends_with_the_object_that_is_on_its_way(bench: Bench) -> None:
+    """Nothing more goes out, and the job stays cancelled."""
+    send = bench.a.send
+
+    def cancelled(datasets: Iterable[Dataset]) -> Iterator[Receipt]:
+        for receipt in send(datasets):
+            if bench.now().state is not State.CANCELLED:
+                bench.chain.cancel("j")
+            yield receipt
+
+    bench.a.send = cancelled  # type: ignore[method-assign]
+    assert bench.run().state is State.CANCELLED
+    assert len(bench.a.kept) == 1
+
+
+def test_a_delivery_that_cannot_be_told_of_is_told_of_later(bench: Bench) -> None:
+    """The audit trail's disk is full: it does not count as delivered until it is told, and nothing is sent twice."""
+    heard: list[AuditEvent] = []
+    full = iter([True, True])
+
+    def audit(event: AuditEvent) -> None:
+        if next(full, False):
+            raise TryAgain("the audit trail cannot be written")
+        heard.append(event)
+
+    bench.audit = audit
+    bench.rules = (Rule("a"),)
+    assert bench.run().state is State.CONFIRMED
+    assert len(bench.a.kept) == 2
+    assert len(heard) == 1
