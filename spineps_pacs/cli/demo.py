@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from spineps_pacs.cli.interrupted import Stop, told_to_stop
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain
 from spineps_pacs.domain.job import Job, State
 
@@ -74,7 +74,7 @@ def demo(
     """
     ground = prepare(folder)
     print(_first_line())
-    with _told_to_stop() as stop, _pacs(ground), _node(ground, stop) as node:
+    with told_to_stop() as stop, _pacs(ground), _node(ground, stop) as node:
         series = _study(ground, seed)
         _await_port(node, ground.dicom)
         _send(ground, node, series)
@@ -166,33 +166,6 @@ def _first_line() -> str:
     return "Demonstration with the embedded model: trained on synthetic spines, not for diagnosis or measurement."
 
 
-class Stop:
-    """Whether the demonstration was told to stop: a handler of signals that raises, or waits until somebody looks."""
-
-    def __init__(self) -> None:
-        self._told = self._held = False
-
-    def __call__(self, *_: object) -> None:
-        """Ctrl-C was pressed."""
-        self._told = True
-        if not self._held:
-            raise KeyboardInterrupt
-
-    def look(self) -> None:
-        """Goes on only while nobody has pressed Ctrl-C, also where Python swallowed what was raised."""
-        if self._told:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Nothing is raised in the middle of this; the next look tells."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-
-
 @dataclass(frozen=True)
 class Node:
     """The node's process, and whether the demonstration was told to stop."""
@@ -205,28 +178,6 @@ class Node:
         self.stop.look()
         if self.process.poll() is not None:
             raise DemoFailed(f"the node ended with exit code {self.process.returncode}; see node.log in its folder")
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[Stop]:
-    """SIGTERM ends the demonstration as Ctrl-C does.
-
-    Python swallows what is raised while it runs a destructor or the callback of a weak reference.
-    """
-    stop = Stop()
-
-    def quiet(swallowed: sys.UnraisableHookArgs) -> None:
-        if not isinstance(swallowed.exc_value, KeyboardInterrupt):
-            sys.__unraisablehook__(swallowed)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    sys.unraisablehook = quiet
-    try:
-        yield stop
-    finally:
-        sys.unraisablehook = sys.__unraisablehook__
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
