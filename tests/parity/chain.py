@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,9 @@ from spineps_pacs.domain.ports import (
     Engines,
     ModelInfo,
     PatchPlan,
+    SemanticEngine,
     SemanticGrid,
+    SemanticPrediction,
     Watch,
     unwatched,
 )
@@ -266,6 +268,34 @@ def final(run: Run, engines: Engines) -> tuple[Pair, Pair]:
         (report.structures.labels, run.kept["structures"]),
         (report.instances.labels, run.kept["instances"]),
     )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A semantic network that is shown the reference's image, whatever it is given."""
+
+    engine: SemanticEngine
+    image: Volume
+
+    @property
+    def info(self) -> ModelInfo:
+        """The network's own."""
+        return self.engine.info
+
+    @property
+    def grid(self) -> SemanticGrid:
+        """The network's own."""
+        return self.engine.grid
+
+    def predict(self, image: Volume, watch: Watch) -> SemanticPrediction:
+        """Of the reference's image."""
+        return self.engine.predict(self.image, watch)
+
+
+def final_after_its_bias(run: Run, engines: Engines) -> tuple[Pair, Pair]:
+    """Both final masks when the semantic network sees the reference's image: only range, N4 and resolution are its own."""
+    shown = _Shown(engines.semantic, Volume(run.kept["on_grid"], run.grid("on_grid")))
+    return final(run, replace(engines, semantic=shown))
 
 
 INTEGER = {

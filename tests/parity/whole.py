@@ -166,14 +166,18 @@ def differing(pair: Pair) -> float:
     return float(np.count_nonzero(one != other) / max(np.count_nonzero((one > 0) | (other > 0)), 1))
 
 
-def least_dice(pair: Pair) -> float:
-    """The least Dice of all labels."""
+def dices(pair: Pair) -> dict[int, float]:
+    """The Dice of each label that either mask holds."""
     one, other = (np.asarray(a).ravel() for a in pair)
     size = int(max(one.max(initial=0), other.max(initial=0))) + 1
     each = np.bincount(one, minlength=size) + np.bincount(other, minlength=size)
     both = np.bincount(one[one == other], minlength=size)
-    seen = np.flatnonzero(each[1:]) + 1
-    return float((2 * both[seen] / each[seen]).min(initial=1.0))
+    return {int(n): float(2 * both[n] / each[n]) for n in np.flatnonzero(each) if n}
+
+
+def least_dice(pair: Pair) -> float:
+    """The least Dice of all labels."""
+    return min(dices(pair).values(), default=1.0)
 
 
 Row = tuple[str, bool, str]
@@ -195,10 +199,14 @@ def network_rows(run: Run, engines: Engines) -> Iterator[Row]:
     yield _patches(chain.patching(run))
     yield _masks("instance network", chain.parts(run, engines), SAME_DICE)
     yield _close("labelling network", chain.scoring(run, engines), CLOSE_SCORE)
-    structures, instances = chain.final(run, engines)
+    yield from _finals("final", chain.final(run, engines))
+
+
+def _finals(name: str, found: tuple[Pair, Pair]) -> Iterator[Row]:
+    structures, instances = found
     same_ids = set(np.unique(instances[0])) == set(np.unique(instances[1]))
-    yield _masks("final structures", structures, SAME_DICE)
-    yield _masks("final instances", instances, SAME_INSTANCE, same_ids)
+    yield _masks(f"{name} structures", structures, SAME_DICE)
+    yield _masks(f"{name} instances", instances, SAME_INSTANCE, same_ids)
 
 
 def _levels(name: str, pair: Pair) -> Row:
@@ -226,14 +234,25 @@ def _close(name: str, pair: Pair, bound: float) -> Row:
     return name, apart <= bound, f"at most {apart:.1e} apart"
 
 
+def beside(folder: Path, name: str, ours: NDArray[np.generic]) -> Iterator[str]:
+    """The structures in which we differ from the reference, or the reference from itself."""
+    with np.load(answer_of(folder, name)) as one, np.load(answer_of(folder, name, 2)) as two:
+        theirs, again = one["structures"], two["structures"]
+    mine, own = dices((ours, theirs)), dices((theirs, again))
+    for label in sorted(mine.keys() & own.keys()):
+        if min(mine[label], own[label]) < 1:
+            size = int((theirs == label).sum())
+            told = f"Dice {mine[label]:.5f} ours, {own[label]:.5f} its own"
+            yield f"    structure {label:>3} of {size:>5} voxels: {told}\n"
+
+
 def noise_rows(folder: Path, name: str) -> Iterator[Row]:
     """The reference beside itself, its N4 once on one thread and once on two: as sharp as its answer is."""
     with np.load(answer_of(folder, name)) as one, np.load(answer_of(folder, name, 2)) as two:
         levels = (one["after_n4"].astype(np.int64), two["after_n4"].astype(np.int64))
         yield "N4", True, f"{100 * float((levels[0] == levels[1]).mean()):.2f} % equal"
-        for what, bound in (("structures", SAME_DICE), ("instances", SAME_INSTANCE)):
-            pair = (one[what], two[what])
-            yield _masks(f"final {what}", pair, bound, set(np.unique(pair[0])) == set(np.unique(pair[1])))
+        structures, instances = ((one[what], two[what]) for what in ("structures", "instances"))
+    yield from _finals("final", (structures, instances))
 
 
 def head(name: str, run: Run) -> str:
@@ -272,16 +291,20 @@ def main(python: Path, folder: Path, names: list[str]) -> int:
         for stage, good, what in chain_of(small_rows(run), network_rows(run, engines)):
             failed |= not good
             _show(stage, good, what)
+        if name in VARIANTS:
+            for row in _finals("after its N4,", chain.final_after_its_bias(run, engines)):
+                _show(*row)
         if name == "real":
             references(python, folder, [name], n4_threads=2)
             sys.stdout.write("real: the reference on one thread beside the reference on two\n")
             for row in noise_rows(folder, name):
                 _show(*row)
+            sys.stdout.writelines(beside(folder, name, chain.final(run, engines)[0][0]))
     return int(failed)
 
 
 def _show(stage: str, good: bool, what: str) -> None:
-    sys.stdout.write(f"  {'within' if good else 'BEYOND'} {stage:<18} {what}\n")
+    sys.stdout.write(f"  {'within' if good else 'BEYOND'} {stage:<24} {what}\n")
     sys.stdout.flush()
 
 
