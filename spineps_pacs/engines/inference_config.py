@@ -27,6 +27,9 @@ STRUCTURE_IDS: dict[str, int] = {
 }  # fmt: skip
 """Names of structures that a model folder may use for its labels, with the ids that SPINEPS writes for them."""
 
+SACRAL_IDS = {"Cocc": 27, "S2": 29, "S3": 30, "S4": 31, "S5": 32, "S6": 33}
+"""Names of what lies below S1 (26), for models that tell it apart."""
+
 DEFAULT_CLASSES = {41: 1, 42: 2, 43: 3, 44: 4, 45: 5, 46: 6, 47: 7, 48: 8, 49: 9, 50: 9, 51: 9, 26: 0}
 """Semantic id to class of the instance network, where a folder names none."""
 
@@ -221,7 +224,7 @@ class _Reader:
         return tuple((self.whole("labels", key), self.label(value)) for key, value in table.items())
 
     def label(self, value: Any) -> int:
-        for names in (STRUCTURE_IDS, LEVEL_IDS):
+        for names in (STRUCTURE_IDS, LEVEL_IDS, SACRAL_IDS):
             if value in names:
                 return names[value]
         return self.whole("labels", value)

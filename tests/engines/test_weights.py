@@ -44,7 +44,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         config(
             tmp_path, modality=["T2w", "CT"], has_c1=True, needs_corp=True, sacrum_ids=[26, 27], metal=[81],
             cutout_size=[128, 152, 32], corpus_size_cleaning=10, corpus_border_threshold=3, vert_size_threshold=20,
-            mapping={"49": 3}, labels={"1": "Dens_axis", "2": "S1", "3": 62, "4": "T13"}, version="v7",
+            mapping={"49": 3}, labels={"1": "Dens_axis", "2": "S1", "3": 62, "4": "T13", "5": "S2"}, version="v7",
             resolution_range=[[0.5, 0.5, 1.0], [1.0, 1.0, 2.0]], available_folds="all", colour="red",
             demonstration=True,
         )
@@ -52,7 +52,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert (got.modalities, got.has_c1, got.needs_corp) == (("T2w", "CT"), True, True)
     assert (got.sacrum_ids, got.metal_ids, got.cutout_size) == ((26, 27), (81,), (128, 152, 32))
     assert (got.corpus_size_mm3, got.corpus_border_threshold, got.vertebra_size_mm3) == (2.5, 3, 5.0)
-    assert (got.classes, got.labels) == (((49, 3),), ((1, 51), (2, 26), (3, 62), (4, 28)))
+    assert (got.classes, got.labels) == (((49, 3),), ((1, 51), (2, 26), (3, 62), (4, 28), (5, 29)))
     assert (got.spacing, got.largest_spacing, got.folds) == ((0.5, 0.5, 1.0), (1.0, 1.0, 2.0), ("all",))
     assert (got.version, got.demonstration) == ("v7", True)
     unknown, undone = got.warnings

@@ -293,7 +293,7 @@ class _Shown:
 
 
 def final_after_its_bias(run: Run, engines: Engines) -> tuple[Pair, Pair]:
-    """Both final masks when the semantic network sees the reference's image: only range, N4 and resolution are its own."""
+    """Both final masks when the semantic network sees the reference's image: range, N4, resolution are its own."""
     shown = _Shown(engines.semantic, Volume(run.kept["on_grid"], run.grid("on_grid")))
     return final(run, replace(engines, semantic=shown))
 

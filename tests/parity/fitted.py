@@ -1,8 +1,8 @@
 """A labelling network for whole runs: a seeded DenseNet121 whose heads are fitted to vertebrae of phantoms.
 
-Only the heads learn, from what the seeded layers find in the patches: a minute of CPU time. Of a spine left out they
-name every second vertebra rightly, and with the path through its scores all of them (four of four spines: plain,
-scoliotic, with 13 thoracic, with 6 lumbar vertebrae).
+Only the heads learn, from what the seeded layers find in the patches: a minute and a half of CPU time. Of a spine left
+out, narrower heads (64) named every second vertebra rightly, and with the path through the scores all of them (four of
+four spines: plain, scoliotic, with 13 thoracic, with 6 lumbar vertebrae).
 """
 
 from __future__ import annotations
