@@ -20,9 +20,11 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
+from spineps_pacs.domain import refusals
 from spineps_pacs.domain.audit import EXECUTE, NODE_AUTHENTICATION, SECURITY, Audit, AuditEvent, unheard
 from spineps_pacs.domain.bell import Bell
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain, Unusable
+from spineps_pacs.domain.refusals import Refusals
 from spineps_pacs.intake.gate import GuardedServer, GuestList, Watch
 from spineps_pacs.intake.reception import Arrival, Source
 
@@ -85,6 +87,7 @@ class DicomPort:
         log: Log,
         *,
         audit: Audit = unheard,
+        refused: Refusals | None = None,
     ) -> None:
         self._door = door
         self._port = port
@@ -92,6 +95,7 @@ class DicomPort:
         self._room = room
         self._log = log
         self._audit = audit
+        self._refused = refused or Refusals()
         self._pace = Pace()
         self._bell = Bell(TOLD_EVERY_S)
         self._server: GuardedServer | None = None
@@ -141,17 +145,21 @@ class DicomPort:
         event.assoc.received_bytes = 0
         try:
             if not self._room():
+                self._refused(refusals.NO_ROOM)
                 self._log("disk full: an image was refused", source=caller.name)
                 return NO_ROOM
             self._pace.wait(event.assoc.requestor.address_info.address, self._limits().max_images_per_second)
             arrival = self._door.arrived(path, caller)
         except Unusable as reason:
+            self._refused(refusals.UNREADABLE)
             self._log("an image was refused", source=caller.name, reason=str(reason))
             return CANNOT_READ
         except TryAgain as reason:
+            self._refused(refusals.NO_ROOM)
             self._log("an image was refused", source=caller.name, reason=str(reason))
             return NO_ROOM
         except (OSError, SpinepsPacsError) as error:
+            self._refused(refusals.FAULT)
             self._log("an image was refused", source=caller.name, reason=type(error).__name__)
             return FAULT
         finally:
@@ -176,6 +184,7 @@ class DicomPort:
 
     def _turned_away(self, name: str, address: str) -> None:
         """A stranger's name, address or certificate; told once a minute, so that one who tries on fills no disk."""
+        self._refused(refusals.STRANGER)
         if not self._bell.rings(f"{address} {name}"):
             return
         self._log("a caller was turned away", source=name, address=address)
@@ -193,6 +202,7 @@ class DicomPort:
         event.assoc.received_bytes = getattr(event.assoc, "received_bytes", 0) + len(event.data)
         if event.assoc.received_bytes > self._limits().max_dataset_bytes:
             event.assoc.received_bytes = 0
+            self._refused(refusals.TOO_LARGE)
             self._log("an image was larger than allowed; its association ends")
             with contextlib.suppress(OSError):
                 event.assoc.dul.socket.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -263,3 +264,32 @@ def test_tables_of_the_version_before_are_brought_up_to_date(
     engine.dispose()
     with pytest.raises(SettingsError, match="a newer release made the records"):
         open_database(url)
+
+
+def test_two_hosts_erase_a_job_once(records: Records) -> None:
+    """Both saw it due: its UIDs are hashed once, so that it is still found."""
+    records.add(job())
+    together = threading.Barrier(2)
+
+    def erase() -> None:
+        together.wait(10)
+        records.erase("j")
+
+    threads = [threading.Thread(target=erase) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found.id for found in records.find(series_uid="1.2.j")] == ["j"]
+
+
+def test_an_error_of_the_database_quotes_no_uid(tmp_path: Path) -> None:
+    """Its text goes to logs; what was to be written does not."""
+    engine = open_database(sqlite_url(tmp_path / "x.sqlite"))
+    records = SqlRecords(engine, pseudonym, patience_s=0.0)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE jobs")
+    with pytest.raises(sa.exc.OperationalError) as error:
+        records.add(job())
+    engine.dispose()
+    assert "1.2.j" not in str(error.value)

@@ -21,6 +21,7 @@ from samples import MR, series_of, slice_of
 from walk.node import eventually
 from walk.peers import echo, hang_up, send
 
+from spineps_pacs.domain.audit import SECURITY, AuditEvent
 from spineps_pacs.domain.errors import SettingsError, TryAgain, Unusable
 from spineps_pacs.intake.dimse import DicomPort, Limits, Pace, Port
 from spineps_pacs.intake.gate import Caller, GuestList, tls_context
@@ -64,6 +65,7 @@ class House:
     room: bool = True
     port: int = 0
     told: list[str] = field(default_factory=list)
+    heard: list[AuditEvent] = field(default_factory=list)
 
     def tell(self, text: str, **_: object) -> None:
         self.told.append(text)
@@ -90,6 +92,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
             lambda: house.limits,
             lambda: house.room,
             lambda text, **_: house.told.append(text),
+            audit=house.heard.append,
         )
         house.port = dicom.open(staging, tls)
         ports.append(dicom)
@@ -131,10 +134,15 @@ def test_only_names_on_the_list_get_in(opened: Open, caller: str, statuses: int)
 
 
 def test_only_addresses_on_the_list_get_in(opened: Open) -> None:
-    """A right name from a wrong address is not even heard."""
+    """A right name from a wrong address is not even heard; the log and the audit trail hear of it, once a minute."""
     house = opened(GuestList((Caller("MR1", "192.0.2.0/24"),)))
-    assert send(series_of("a", 1), house.port, "MR1") == [-1]
+    for _ in range(3):
+        assert send(series_of("a", 1), house.port, "MR1") == [-1]
     assert house.hall.images == []
+    assert house.told.count("a caller was turned away") == 1
+    assert [(e.event, e.user, e.address, e.succeeded) for e in house.heard] == [
+        (SECURITY, "127.0.0.1", "127.0.0.1", False)
+    ]
 
 
 def test_an_empty_list_lets_nobody_in(opened: Open) -> None:
@@ -276,6 +284,7 @@ def test_tls_with_client_certificate(opened: Open, authority: Authority, tmp_pat
     stranger = as_client(Authority(tmp_path / "other", "stranger").issue("x"), authority)
     assert send(series_of("a", 2), house.port, tls_args=(friend, "localhost")) == [0, 0]
     assert echo(house.port, tls_args=(stranger, "localhost")) == -1
+    assert eventually(lambda: [event.event for event in house.heard] == [SECURITY])
     assert echo(house.port, tls_args=(as_client(None, authority), "localhost")) == -1
     with socket.create_connection(("127.0.0.1", house.port)):
         assert echo(house.port, tls_args=(friend, "localhost")) == 0

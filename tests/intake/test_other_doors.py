@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +13,14 @@ from typing import Any
 
 import pytest
 import requests
+from absent import absent
 from contract.conftest import Clock
 from contract.servers import FakeOrthanc
 from samples import content_of, series_of, uid, write
+from walk.node import eventually
 
 from intake.test_reception import Node
+from spineps_pacs import logs
 from spineps_pacs.domain.errors import ModelError, TryAgain
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer
@@ -363,3 +368,103 @@ def test_a_drop_on_another_file_system_works_too(node: Node, tmp_path: Path, dro
         assert [watched.step(), watched.step()] == [0, 6]
     finally:
         shutil.rmtree(copy)
+
+
+def test_a_disk_that_fills_up_while_a_file_is_copied_loses_none(
+    node: Node, staging: Path, drop: Path, tmp_path: Path
+) -> None:
+    """Nothing is noted as taken; with room again, each file is."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if os.system(f"mount -t tmpfs -o size=4k tmpfs {small} 2>/dev/null") != 0:  # noqa: S605
+        absent("no file system can be mounted here, which takes root")
+    told = Told()
+    try:
+        (small / "rest").write_bytes(bytes(4096))
+        watched = WatchedFolder(node.door, node.notes, Drop(drop, remove=True), small, told)
+        assert [watched.step() for _ in range(3)] == [0, 0, 0]
+        assert told.lines == ["the watched folder waits"] * 2
+        assert len(list(drop.rglob("*.dcm"))) == 6
+    finally:
+        os.system(f"umount {small}")  # noqa: S605
+    watched = WatchedFolder(node.door, node.notes, Drop(drop, remove=True), staging, told)
+    assert [watched.step(), watched.step()] == [0, 6]
+
+
+def test_a_file_that_cannot_be_read_yet_is_looked_at_again(node: Node, staging: Path, drop: Path) -> None:
+    """A share that fails for a while is told once, and holds no other file up."""
+    first, told = drop / "deep" / "000.dcm", Told()
+
+    class Failing:
+        fails = True
+
+        def arrived(self, path: Path, source: Source, study_uid: str | None = None) -> object:
+            if self.fails and path.read_bytes() == first.read_bytes():
+                raise OSError(errno.EIO, "Input/output error")
+            return node.door.arrived(path, source, study_uid)
+
+    door = Failing()
+    watched = WatchedFolder(door, node.notes, Drop(drop), staging, told)  # type: ignore[arg-type]
+    assert [watched.step() for _ in range(3)] == [0, 5, 0]
+    assert told.lines == ["a file of the watched folder cannot be read yet"]
+    door.fails = False
+    assert [watched.step(), watched.step()] == [1, 0]
+
+
+def test_less_disk_than_the_node_keeps_stops_the_watching(node: Node, staging: Path, drop: Path) -> None:
+    """The watermark of the DICOM port holds here too."""
+    watched = WatchedFolder(node.door, node.notes, Drop(drop, room=lambda: False), staging, Told())
+    assert [watched.step(), watched.step()] == [0, 0]
+    assert node.inbox.quiet(float("inf")) == []
+
+
+def test_notes_of_watched_files_go_with_them(node: Node, staging: Path, drop: Path) -> None:
+    """There are no more notes than files; a share that is away takes none with it, and nothing is taken twice."""
+    watched = WatchedFolder(node.door, node.notes, Drop(drop), staging, Told())
+    assert [watched.step(), watched.step()] == [0, 6]
+    away = drop.rename(drop.with_name("away"))
+    assert watched.step() == 0
+    away.rename(drop)
+    assert watched.step() == 0
+    assert len(node.notes.keys("watched")) == 6
+    (drop / "deep" / "000.dcm").unlink()
+    assert watched.step() == 0
+    assert len(node.notes.keys("watched")) == 5
+    (drop / "deep" / "001.dcm").unlink()
+    again = WatchedFolder(node.door, node.notes, Drop(drop), staging, Told())
+    assert [again.step(), again.step()] == [0, 0]
+    assert len(node.notes.keys("watched")) == 4
+
+
+def test_stow_says_what_the_disk_did_not_take(stow: StowServer, staging: Path) -> None:
+    """A disk without room for the body is 503, with nothing left behind; a sender that hangs up costs nothing."""
+    body = body_of(*map(content_of, series_of("a")))
+    if os.system(f"mount -t tmpfs -o size=8k tmpfs {staging} 2>/dev/null") != 0:  # noqa: S605
+        absent("no file system can be mounted here, which takes root")
+    try:
+        assert post(stow.url, body).status_code == 503
+        assert list(staging.iterdir()) == []
+    finally:
+        os.system(f"umount {staging}")  # noqa: S605
+    host, port = stow.url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as cut:
+        head = f"POST /studies HTTP/1.1\r\nHost: {host}\r\nContent-Type: {DICOM}\r\nContent-Length: {len(body)}\r\n\r\n"
+        cut.sendall(head.encode() + body[:3000])
+    assert eventually(lambda: list(staging.iterdir()) == [])
+    assert post(stow.url, body).status_code == 200
+
+
+def test_a_fault_in_an_answer_quotes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """The page fails with 500; the log has its place, and neither log nor error output the text."""
+
+    async def faulty(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise ValueError("DOE^JANE is not a number")
+
+    logs.configure("info", "json")
+    serving = Serving(faulty, "127.0.0.1", 0)
+    port = serving.start()
+    assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).status_code == 500
+    serving.stop()
+    told = "".join(capfd.readouterr())
+    assert "ValueError at" in told
+    assert "DOE" not in told
