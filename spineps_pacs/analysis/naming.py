@@ -31,6 +31,8 @@ class Rules:
     """How vertebrae are named: the mode, whether there must be twelve thoracic ones, ids of sacrum and metal.
 
     `least_end`: the first and the last vertebra show at least this part of their neighbour's body (0: any part).
+    `has_c1`: the network for structures knows C1, so names may begin there; `counts_c1`: numbers without names do, too
+    (in the reference for CT only).
     """
 
     mode: Mode = Mode.CORRECTED
@@ -39,6 +41,7 @@ class Rules:
     metal: tuple[int, ...] = (80,)
     least_end: float = 0.0
     has_c1: bool = False
+    counts_c1: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ def name(volume: Volume, raw: Matched, engine: LevelEngine | None, rules: Rules,
     matched = _matched(way, raw.structures, raw.vertebrae, rules.mode)
     if rules.mode is Mode.CORRECTED:
         matched = with_whole_ends(with_bodies(matched, volume.geometry.voxel_volume), rules.least_end)
-    ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=rules.has_c1))
+    ranked = numbered(matched.vertebrae, ranks(rules.mode, has_c1=rules.counts_c1))
     spine = Spine(way.there(volume.voxels), matched.structures, ranked, way.after)
     part = crop(way.after, _around(way.there(raw.structures), way.after))
     named = _named((spine, part), engine, rules, watch)

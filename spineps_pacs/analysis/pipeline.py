@@ -210,17 +210,18 @@ def _bodies(vertebrae: NDArray[np.uint16], found: Structures) -> int:
 def _named(volume: Volume, drawn: _Drawn, given: _Given, watch: Watch) -> Final:
     if drawn.separated.vertebrae is None:
         return without_vertebrae(drawn.structures, volume.geometry, drawn.separated.failed)
-    rules = Rules(given.settings.mode, given.settings.only_twelve, has_c1=_has_c1(given.engines))
-    if given.engines.vertebra is not None:
-        plan = given.engines.vertebra.plan
-        least = LEAST_END if plan.checked_by_discs else 0.0
-        rules = replace(rules, sacrum=plan.sacrum_ids, metal=plan.metal_ids, least_end=least)
+    grid, vertebra = given.engines.semantic.grid, given.engines.vertebra
+    rules = Rules(
+        mode=given.settings.mode,
+        only_twelve=given.settings.only_twelve,
+        sacrum=grid.sacrum_ids,
+        metal=grid.metal_ids,
+        least_end=LEAST_END if vertebra is not None and vertebra.plan.checked_by_discs else 0.0,
+        has_c1=grid.has_c1,
+        counts_c1=grid.has_c1 and (given.settings.mode is Mode.CORRECTED or grid.hounsfield),
+    )
     raw = Matched(drawn.structures, drawn.separated.vertebrae)
     return name(volume, raw, given.engines.levels, rules, watch)
-
-
-def _has_c1(engines: Engines) -> bool:
-    return engines.semantic.grid.has_c1 or (engines.levels is not None and engines.levels.plan.has_c1)
 
 
 def _report(volume: Volume, found: Structures, separated: _Separated, final: Final, given: _Given) -> Report:

@@ -49,7 +49,7 @@ class SemanticGrid:
     """What the semantic model wants: the voxel size (P, I, R) in mm, or a range into which the input's is clamped.
 
     `plane` is sag, cor, ax or iso; `hounsfield`: the values of CT are taken as they are; `has_c1`: it knows C1; `room`
-    is None where memory has no ceiling.
+    is None where memory has no ceiling. `sacrum_ids` and `metal_ids` are its names for what becomes 26 and 80.
     """
 
     spacing_pir: tuple[float, float, float]
@@ -58,6 +58,8 @@ class SemanticGrid:
     hounsfield: bool = False
     has_c1: bool = False
     room: Room | None = None
+    sacrum_ids: tuple[int, ...] = (26,)
+    metal_ids: tuple[int, ...] = (80,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +98,6 @@ class CutoutPlan:
     classes: tuple[tuple[int, int], ...]
     corpus_size_mm3: float = 92.8125
     vertebra_size_mm3: float = 232.03125
-    sacrum_ids: tuple[int, ...] = (26,)
-    metal_ids: tuple[int, ...] = (80,)
     checked_by_discs: bool = False
     room: Room | None = None
 
@@ -129,7 +129,6 @@ class PatchPlan:
     spacing_pir: tuple[float, float, float]
     size_pir: tuple[int, int, int]
     rotate: bool
-    has_c1: bool = False
     heads: tuple[tuple[str, int], ...] = ()
 
 

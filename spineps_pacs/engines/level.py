@@ -39,7 +39,6 @@ class DenseLevelEngine:
             spacing_pir=model.config.spacing,
             size_pir=_size(checkpoint),
             rotate=_TURNED in str(checkpoint.options.get("ds_name") or ""),
-            has_c1=model.config.has_c1,
             heads=network.heads,
         )
         device = choose_device(options.device)

@@ -57,7 +57,16 @@ class NnUnetEngine:
         config = self.config
         of_ct = "CT" in config.modalities
         room = Room(allowed, self._voxel_bytes(), self._tile_bytes()) if (allowed := self._allowed()) else None
-        return SemanticGrid(config.spacing, config.largest_spacing, config.acquisition, of_ct, config.has_c1, room)
+        return SemanticGrid(
+            spacing_pir=config.spacing,
+            largest_pir=config.largest_spacing,
+            plane=config.acquisition,
+            hounsfield=of_ct,
+            has_c1=config.has_c1,
+            room=room,
+            sacrum_ids=config.sacrum_ids,
+            metal_ids=config.metal_ids,
+        )
 
     def _allowed(self) -> float:
         return self._options.max_memory_gb * 1e9

@@ -38,8 +38,6 @@ class UnetVertebraEngine:
             classes=config.classes,
             corpus_size_mm3=config.corpus_size_mm3,
             vertebra_size_mm3=config.vertebra_size_mm3,
-            sacrum_ids=config.sacrum_ids,
-            metal_ids=config.metal_ids,
             checked_by_discs=info.demonstration,
             room=Room(allowed, 0, self._cutout_bytes(config.cutout_size))
             if (allowed := options.max_memory_gb * 1e9)

@@ -82,6 +82,14 @@ class TwoFolds(Wrapped):
         return SemanticPrediction(labels, (labels, np.where(labels == 100, 0, labels).astype(np.uint8)))
 
 
+class Planned(Wrapped):
+    """A semantic engine that says something else of its grid."""
+
+    def __init__(self, engine: Any, **changes: Any) -> None:
+        super().__init__(engine)
+        self.grid = replace(engine.grid, **changes)
+
+
 class Without(Wrapped):
     """A semantic engine that never finds one structure."""
 

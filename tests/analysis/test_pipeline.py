@@ -148,6 +148,28 @@ def test_no_body_still_delivers_structures() -> None:
     assert 61 in report.structures.ids()
 
 
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_network_for_structures_says_what_is_sacrum_and_metal(mode: Mode) -> None:
+    """Its ids become 26 and 80 in the instance mask, with and without an instance network."""
+    semantic = spines.Planned(spines.engines("lumbar").semantic, sacrum_ids=(26, 61), metal_ids=(60,))
+    for parts in ({"semantic": semantic}, {"semantic": semantic, "vertebra": None}):
+        report = analyse(spines.volume("lumbar"), spines.engines("lumbar", **parts), mode)
+        structures, instances = report.structures.labels, report.instances.labels
+        assert set(np.unique(instances[np.isin(structures, (26, 61))])) == {26}
+        assert set(np.unique(instances[structures == 60])) == {80}
+
+
+@pytest.mark.parametrize(("mode", "of_ct", "first"), [
+    (Mode.CORRECTED, False, 1), (Mode.CORRECTED, True, 1), (Mode.UPSTREAM, False, 2), (Mode.UPSTREAM, True, 1),
+])  # fmt: skip
+def test_where_c1_is_known_counting_begins_there(mode: Mode, of_ct: bool, first: int) -> None:
+    """The reference does so for CT only; the labelling model has no say in it."""
+    loaded = spines.engines("lumbar")
+    semantic = spines.Planned(loaded.semantic, has_c1=True, hounsfield=of_ct)
+    given = spines.engines("lumbar", semantic=semantic, levels=spines.Refusing(loaded.levels))
+    assert analyse(spines.volume("lumbar"), given, mode).levels.choices[0].instance == first
+
+
 def test_a_thirteenth_thoracic_vertebra_is_an_anomaly() -> None:
     """T13 is named, flagged, and lies between T12 and L1."""
     report = analyse(spines.volume("thirteen"), spines.engines("thirteen"))

@@ -261,9 +261,10 @@ def test_what_needs_more_memory_than_is_allowed_is_refused_with_its_numbers(tmp_
 
 
 def test_the_grid_tells_how_much_room_there_is(tmp_path: Path) -> None:
-    """What is allowed, and what a volume needs, so that it can be refused before any work; none without a ceiling."""
-    one = folders.semantic_folder(tmp_path / "m")
+    """What is allowed and what a volume needs, none without a ceiling; and the folder's ids of sacrum and metal."""
+    one = folders.semantic_folder(tmp_path / "m", config={"sacrum_ids": [26, 29], "metal": 81, "has_c1": True})
     assert engine(one).grid.room is None
+    assert (engine(one).grid.sacrum_ids, engine(one).grid.metal_ids, engine(one).grid.has_c1) == ((26, 29), (81,), True)
     limited = engine(one, max_memory_gb=2.0)
     room = limited.grid.room
     assert room is not None

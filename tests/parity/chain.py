@@ -253,10 +253,10 @@ def naming(run: Run) -> Pair:
 
 def completing(run: Run) -> Pair:
     """Discs, endplates and sacrum added to the reference's names; structures and instances side by side."""
-    way, plan = turn(run.source), run.plans.cutout
+    way, grid = turn(run.source), run.plans.grid
     structures = way.there(_pasted(run, "matched").astype(np.uint8))
     named = way.there(_pasted(run, "named"))
-    found = completed(structures, named, plan.sacrum_ids, plan.metal_ids, Mode.UPSTREAM)
+    found = completed(structures, named, grid.sacrum_ids, grid.metal_ids, Mode.UPSTREAM)
     theirs = np.stack([run.kept["structures"], run.kept["instances"]])
     return np.stack([way.back(a).astype(np.uint16) for a in found]), theirs
 
