@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from spineps_pacs.delivery.rules import Routing
 from spineps_pacs.domain.audit import ACTIVITY, EXECUTE, STARTED, STOPPED, Audit, AuditEvent, unheard
 from spineps_pacs.domain.errors import SettingsError
 from spineps_pacs.domain.job import Job
+from spineps_pacs.domain.refusals import Refusals
 from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.intake.commitment import CallBack, Commitment
 from spineps_pacs.intake.dimse import DicomPort, Limits, Port
@@ -69,6 +70,7 @@ class Shared:
     database: Any
     store: Store
     audit: Audit = unheard
+    refused: Refusals = field(default_factory=Refusals)
 
 
 def shared(current: Settings) -> Shared:
@@ -134,7 +136,8 @@ def front(live: Live) -> Half:
     calls = CallBack(now.ae_title, lambda: live().dicom.commitment_peers)
     holds = lambda uid: common.inbox.holds(fingerprint([uid]) + ".dcm")  # noqa: E731
     committing = Commitment(holds, common.notes, calls, log)
-    port = DicomPort(door, _port(now), lambda: limits(live()), has_room(common, live), log, audit=common.audit)
+    rules, room = lambda: limits(live()), has_room(common, live)
+    port = DicomPort(door, _port(now), rules, room, log, audit=common.audit, refused=common.refused)
     more = committing.handlers() if now.storage_commitment else []
     _told_of_life(half, common, "receiver")
     half.listen("dicom", lambda: port.open(common.inbox.staging, _tls(now), more), port.close)

@@ -198,7 +198,8 @@ class NodeBoard:
         """What is counted for Prometheus."""
         lines, seen = drift.remembered(self._common.folder / DRIFT), self._overview
         found = self.counts(), seen.oldest(), seen.sendings(), seen.verdicts()
-        return shown.Tally(*found, drift.phase_totals(lines), drift.opinion_totals(lines))
+        phases, opinions = drift.phase_totals(lines), drift.opinion_totals(lines)
+        return shown.Tally(*found, phases, opinions, self._common.refused.counts())
 
     def retry(self, job_id: str) -> None:
         """The dead letters again, else all of it."""

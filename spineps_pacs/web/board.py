@@ -151,7 +151,8 @@ class DriftRow:
 class Tally:
     """Counts for the metrics: oldest job and number by state, sendings by destination and state, verdicts by rule.
 
-    `opinions` counts series by the second labeller's verdict and whether they were flagged.
+    `opinions` counts series by the second labeller's verdict and whether they were flagged, `refusals` what the DICOM
+    port turned away since the process began.
     """
 
     states: Mapping[State, int]
@@ -160,6 +161,7 @@ class Tally:
     verdicts: Mapping[str, int]
     phases_s: Mapping[str, tuple[int, float]]
     opinions: Mapping[tuple[str, bool], int] = field(default_factory=dict)
+    refusals: Mapping[str, int] = field(default_factory=dict)
 
 
 class Board(Protocol):

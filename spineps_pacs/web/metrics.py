@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from spineps_pacs.domain.job import State
@@ -65,7 +65,10 @@ def _work(tally: Tally) -> Iterator[Metric]:
     )
     for (verdict, flagged), count in sorted(tally.opinions.items()):
         second.add_metric([verdict, str(flagged).lower()], count)
-    yield from (sent, verdicts, total, times, second)
+    refused = CounterMetricFamily(f"{_P}refusals", "Turned away at the DICOM port since the start.", labels=["kind"])
+    for kind, count in sorted(tally.refusals.items()):
+        refused.add_metric([kind], count)
+    yield from (sent, verdicts, total, times, second, refused)
 
 
 def _machine(health: Health) -> Iterator[Metric]:

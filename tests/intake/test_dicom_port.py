@@ -23,6 +23,7 @@ from walk.peers import echo, hang_up, send
 
 from spineps_pacs.domain.audit import SECURITY, AuditEvent
 from spineps_pacs.domain.errors import SettingsError, TryAgain, Unusable
+from spineps_pacs.domain.refusals import NO_ROOM, STRANGER, TOO_LARGE, Refusals
 from spineps_pacs.intake.dimse import DicomPort, Limits, Pace, Port
 from spineps_pacs.intake.gate import Caller, GuestList, tls_context
 from spineps_pacs.intake.reception import Arrival, Source
@@ -66,6 +67,7 @@ class House:
     port: int = 0
     told: list[str] = field(default_factory=list)
     heard: list[AuditEvent] = field(default_factory=list)
+    refused: Refusals = field(default_factory=Refusals)
 
     def tell(self, text: str, **_: object) -> None:
         self.told.append(text)
@@ -93,6 +95,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
             lambda: house.room,
             lambda text, **_: house.told.append(text),
             audit=house.heard.append,
+            refused=house.refused,
         )
         house.port = dicom.open(staging, tls)
         ports.append(dicom)
@@ -140,6 +143,7 @@ def test_only_addresses_on_the_list_get_in(opened: Open) -> None:
         assert send(series_of("a", 1), house.port, "MR1") == [-1]
     assert house.hall.images == []
     assert house.told.count("a caller was turned away") == 1
+    assert house.refused.counts()[STRANGER] == 3
     assert [(e.event, e.user, e.address, e.succeeded) for e in house.heard] == [
         (SECURITY, "127.0.0.1", "127.0.0.1", False)
     ]
@@ -195,6 +199,7 @@ def test_a_full_disk_is_said_before_it_is_full(opened: Open, tmp_path: Path) -> 
     house.room = False
     assert send(series_of("a", 2), house.port) == [0xA700] * 2
     assert "disk full: an image was refused" in house.told
+    assert house.refused.counts()[NO_ROOM] == 2
     assert list((tmp_path / "staging").iterdir()) == []
 
 
@@ -228,6 +233,7 @@ def test_a_dataset_without_end_ends_its_association(opened: Open, tmp_path: Path
     big = slice_of("a", 0, Rows=600, Columns=600, PixelData=b"\0" * 720_000)
     assert send([big], house.port) == [-1]
     assert house.hall.images == []
+    assert house.refused.counts()[TOO_LARGE] == 1
     assert send(series_of("b", 1), house.port) == [0]
     assert eventually(lambda: list((tmp_path / "staging").iterdir()) == [])
 

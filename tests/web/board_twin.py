@@ -142,7 +142,8 @@ class TwinBoard:
         oldest = {State.WAITING: NOW - 90}
         sendings = {("pacs", State.DEAD_LETTER): 1, ("pacs", State.DELIVERED): 1}
         rules, opinions = {"taken": 5, "T2 weighting": 1}, {("agree", False): 3, ("shifted", True): 1}
-        return shown.Tally(self.counts(), oldest, sendings, rules, {"semantic": (2, 7.0)}, opinions)
+        phases, refusals = {"semantic": (2, 7.0)}, {"unknown caller": 4}
+        return shown.Tally(self.counts(), oldest, sendings, rules, phases, opinions, refusals)
 
     def retry(self, job_id: str) -> None:
         self._act("retry", job_id)

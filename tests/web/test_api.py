@@ -111,7 +111,8 @@ def test_monitors_need_no_token_for_health() -> None:
 def metrics(board: TwinBoard) -> dict[str, dict[tuple[str, ...], float]]:
     text = client(board).get("/metrics", headers=BEARER).text
     families = text_string_to_metric_families(text)
-    return {f.name: {tuple(s.labels.values()): s.value for s in f.samples} for f in families}
+    named = ((f.samples[0].name if f.samples else f.name, f.samples) for f in families)
+    return {name: {tuple(s.labels.values()): s.value for s in samples} for name, samples in named}
 
 
 def test_metrics_count_what_the_board_counts() -> None:
@@ -124,6 +125,7 @@ def test_metrics_count_what_the_board_counts() -> None:
     assert found["spineps_pacs_phase_seconds_sum"]["semantic",] == 7
     assert found["spineps_pacs_phase_seconds_count"]["semantic",] == 2
     assert found["spineps_pacs_second_opinions"] == {("false", "agree"): 3, ("true", "shifted"): 1}
+    assert found["spineps_pacs_refusals_total"]["unknown caller",] == 4
     assert found["spineps_pacs_disk_free_bytes"][()] == 50e9
     assert found["spineps_pacs_peer_up"]["pacs",] == 0
     assert found["spineps_pacs_gpu_memory_used_bytes"]["0",] == 3e9
