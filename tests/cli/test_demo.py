@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from spineps_pacs import settings
 from spineps_pacs.cli import demo
@@ -54,3 +55,13 @@ def test_the_tables_come_from_the_objects(tmp_path: Path) -> None:
     shown = console.export_text()
     for words in ("Vertebral body", "L4-L5", "Sacrum", "90.0", "25.1", "SPINEPS report", "SEG"):
         assert words in shown
+
+
+@pytest.mark.long
+@pytest.mark.timeout(5400)
+def test_the_whole_demonstration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `make demo ONCE=1` does: the embedded networks, and every result at the stand-in for a PACS."""
+    assert demo.demo(once=True, folder=tmp_path, minutes=80) == 0
+    files = [path for path in (tmp_path / "run-1" / "received").rglob("*") if path.is_file()]
+    assert {dcmread(path, stop_before_pixels=True).Modality for path in files} >= {"SEG", "SR", "OT"}
+    assert "Vertebral body" in capsys.readouterr().out
