@@ -128,9 +128,10 @@ class Courier:
 
     def begin(self):
         """Finds the mark; the first time it is the end of the list."""
-        self._before = json.loads(orthanc.RestApiGet("/changes?last"))["Last"]
+        last = json.loads(orthanc.RestApiGet("/changes?last"))["Last"]  # 0 where somebody emptied the list
         mark = orthanc.GetGlobalProperty(PROPERTY, "")
-        self._mark = self._read = int(mark or self._before)
+        self._mark = self._read = int(mark or last)
+        self._before = max(last, self._mark)
         if not mark:
             orthanc.SetGlobalProperty(PROPERTY, str(self._mark))
         return True
