@@ -25,7 +25,7 @@ from spineps_pacs.domain.audit import EXECUTE, NODE_AUTHENTICATION, SECURITY, Au
 from spineps_pacs.domain.bell import Bell
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.domain.refusals import Refusals
-from spineps_pacs.intake.gate import GuardedServer, GuestList, Watch
+from spineps_pacs.intake.gate import GuardedServer, GuestList, Watch, drop_half
 from spineps_pacs.intake.reception import Arrival, Source
 
 SUCCESS, NO_ROOM, MISMATCH, CANNOT_READ, FAULT = 0x0000, 0xA700, 0xA900, 0xC000, 0xC001  # PS3.4 annex B.2.3
@@ -116,7 +116,7 @@ class DicomPort:
             (evt.EVT_REJECTED, self._rejected),
             (evt.EVT_ABORTED, self._aborted),
             (evt.EVT_DATA_RECV, self._count),
-            (evt.EVT_CONN_CLOSE, _drop_half),
+            (evt.EVT_CONN_CLOSE, lambda event: drop_half(event.assoc)),
             *(more or []),
         ]
         self._server = ae.make_server(
@@ -237,11 +237,3 @@ def _series(association: Any) -> set[str]:
         association.brought = set()
     brought: set[str] = association.brought
     return brought
-
-
-def _drop_half(event: Any) -> None:
-    """The connection ended in the middle of a dataset: its half is removed."""
-    file = getattr(event.assoc.dimse.message, "_data_set_file", None)
-    if file is not None and not file.closed:
-        file.close()
-        Path(file.name).unlink(missing_ok=True)

@@ -6,12 +6,14 @@ the caller's own thread, so that one who says nothing keeps nobody waiting. A PD
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pynetdicom import evt
@@ -134,19 +136,30 @@ class _Handler(RequestHandler):  # type: ignore[misc]
 
 
 def _survived(run: Callable[[], None], association: Association, log: Callable[..., None]) -> Callable[[], None]:
-    """The same, but what a caller says out of turn ends its own connection, at once, and costs one line."""
+    """The same, but what a caller says out of turn, or a disk that is full, ends its connection, and costs one line."""
 
     def survived() -> None:
         try:
             run()
         except Exception as error:  # noqa: BLE001  the library's state machine raises many kinds
-            log("a caller made no sense; its connection ends", reason=type(error).__name__)
+            log("a connection ends by a fault", reason=type(error).__name__)
+            drop_half(association)
             association.is_aborted, association.is_established = True, False
             association._kill = association.dul._kill_thread = True
             if association.dul.socket is not None:
                 association.dul.socket.close()
 
     return survived
+
+
+def drop_half(association: Association) -> None:
+    """The connection ended in the middle of a dataset: its half is removed, also one that a full disk did not take."""
+    file = getattr(association.dimse.message, "_data_set_file", None)
+    if file is None or file.closed:
+        return
+    with contextlib.suppress(OSError):
+        file.close()
+    Path(file.name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

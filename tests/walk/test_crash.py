@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from postgres import Postgres
+from pydicom.dataset import Dataset
 from samples import series_of
 
 from spineps_pacs.domain.job import State
@@ -230,6 +232,29 @@ def test_a_host_that_was_paused_changes_nothing(shared_ground: Ground, pacs: Fak
             more = received(shared_ground, "b")
             wait_for(shared_ground, [*ids, *more])
     check_arrivals(pacs, 2, "")
+
+
+def test_a_host_that_was_paused_while_it_sent_sends_nothing_twice(shared_ground: Ground, pacs: FakePacs) -> None:
+    """The other host sends all; awake, the first hears the answer to the object that was on its way, and stops."""
+    ids = received(shared_ground, "a")
+    on_its_way, answered = threading.Event(), threading.Event()
+
+    def late(_: Dataset) -> int:
+        on_its_way.set()
+        answered.wait(60)
+        return 0x0000
+
+    pacs.answer = late
+    first, second = (Plan(shared_ground.data, pacs.port, 0, shared_ground.url, f"host-{n}:0", 1.5) for n in "ab")
+    with running(work, first) as paused:
+        assert on_its_way.wait(60)
+        os.kill(paused.pid, signal.SIGSTOP)
+        answered.set()
+        with running(work, second):
+            wait_for(shared_ground, ids)
+            os.kill(paused.pid, signal.SIGCONT)
+            wait_for(shared_ground, received(shared_ground, "b"))
+    check_arrivals(pacs, 2, ON_ITS_WAY)
 
 
 @pytest.mark.long

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,10 @@ from spineps_pacs.storage.datasets import DatasetFolder
 from spineps_pacs.storage.marks import Marks
 from spineps_pacs.workflow import stages
 from spineps_pacs.workflow.retire import Kept, Retirement
-from spineps_pacs.workflow.work import Retries
+from spineps_pacs.workflow.work import ANALYSE, Retries, Work
 from walk.bad_line import BadLine
 from walk.node import Back, Front, eventually
-from walk.peers import FakePacs, send
+from walk.peers import FakePacs, echo, send
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
@@ -138,6 +140,60 @@ def test_a_read_only_folder_is_waited_for(tmp_path: Path, front: Front, pacs: Fa
     finally:
         os.system(f"umount {outbox}")  # noqa: S605
     assert len(set(pacs.uids())) == 2
+
+
+def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path: Path, pacs: FakePacs) -> None:
+    """What did not fit was not answered with Success; the port stays open, and with room again all comes and goes."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    if os.system(f"mount -t tmpfs -o size=16k tmpfs {inbox} 2>/dev/null") != 0:  # noqa: S605
+        absent("no file system can be mounted here, which takes root")
+    front = Front(tmp_path)
+    try:
+        statuses = send(series_of("a"), front.port)
+        (key,) = front.inbox.quiet(float("inf"))
+        assert 0 < len(front.inbox.names(key)) == statuses.count(0) < 6
+        assert echo(front.port) == 0
+        assert eventually(lambda: list(front.inbox.staging.iterdir()) == [])
+        os.system(f"mount -o remount,size=1m {inbox}")  # noqa: S605
+        assert send(series_of("a"), front.port) == [0] * 6
+        (job,) = front.jobs()
+        back = Back(tmp_path, {"pacs": to(pacs.port)})
+        front.reaches(job.id, State.CONFIRMED)
+        back.close()
+    finally:
+        front.close()
+        os.system(f"umount {inbox}")  # noqa: S605
+    assert len(front.records.timeline(job.id)) > 0
+    assert len(pacs.kept) == 2
+
+
+def test_a_stat_series_overtakes_five_hundred(tmp_path: Path, front: Front) -> None:
+    """It comes by C-STORE while one series is analysed and five hundred wait, and is the next to be analysed."""
+    analysed: list[str] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def waiting(series: Series, watch: Phases) -> list[Result]:
+        analysed.append(series.series_uid)
+        begun.set()
+        assert go.wait(120)
+        return stand_in(series, watch)
+
+    job = received(front)
+    for number in range(500):
+        front.records.add(replace(job, id=f"j{number:03d}", state=State.WAITING))
+        front.chain.put(Work(ANALYSE, f"j{number:03d}", 0))
+    back = Back(tmp_path, {}, waiting)
+    assert begun.wait(120)
+    depth = front.chain.depth()["gpu"]
+    assert depth >= 500
+    assert send(series_of("stat", RequestedProcedurePriority="STAT"), front.port) == [0] * 6
+    front.jobs()
+    assert eventually(lambda: front.chain.depth()["gpu"] == depth + 1)
+    go.set()
+    assert eventually(lambda: len(analysed) >= 2)
+    back.close()
+    assert analysed[1] == uid("stat", "series")
 
 
 def test_nothing_of_a_patient_stays(tmp_path: Path, front: Front, pacs: FakePacs) -> None:
