@@ -294,9 +294,8 @@ def main(python: Path, folder: Path, names: list[str]) -> int:
         if name in VARIANTS:
             for row in _finals("after its N4,", chain.final_after_its_bias(run, engines)):
                 _show(*row)
-        if name == "real":
             references(python, folder, [name], n4_threads=2)
-            sys.stdout.write("real: the reference on one thread beside the reference on two\n")
+            sys.stdout.write(f"{name}: the reference on one thread beside the reference on two\n")
             for row in noise_rows(folder, name):
                 _show(*row)
             sys.stdout.writelines(beside(folder, name, chain.final(run, engines)[0][0]))
