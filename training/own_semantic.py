@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from spineps_pacs.domain.errors import Unusable
 from training.export import semantic_config
 from training.own_cases import Spacing, find_cases, prepared_cases, write_image
 from training.recipe import CLASSES, class_table
@@ -47,7 +49,11 @@ def train_semantic(cases: Path, work: Path, out: Path, settings: Settings) -> No
 
 
 def _say_where(work: Path, settings: Settings) -> None:
-    """nnU-Net takes its folders from the environment, and reads it when it is imported."""
+    """nnU-Net takes its folders from the environment, and reads it once, when it is imported."""
+    if (known := sys.modules.get("nnunetv2.paths")) is not None and known.nnUNet_raw != str(work / "raw"):
+        raise Unusable(
+            "nnU-Net was imported before it was told its folders; begin the training in a process of its own"
+        )
     os.environ |= {
         "nnUNet_raw": str(work / "raw"),
         "nnUNet_preprocessed": str(work / "preprocessed"),

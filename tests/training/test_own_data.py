@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,16 +70,28 @@ def test_instance_network_in_miniature(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.timeout(1500)
-def test_semantic_network_in_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_semantic_network_in_miniature(tmp_path: Path) -> None:
     """nnU-Net plans, preprocesses and trains two folds of one epoch; the folder opens and gives SPINEPS ids."""
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_n_proc_DA"):
-        monkeypatch.setenv(name, "")
     settings = own_semantic.Settings(
         spacing=(3.0, 3.0, 4.0), patch=(32, 32, 8), epochs=1, folds=2, iterations=2, device="cpu", processes=1
     )
-    own_semantic.train_semantic(_cases(tmp_path / "own", 3), tmp_path / "work", tmp_path / "mine", settings)
+    cases = _cases(tmp_path / "own", 3)
+    # other tests import nnU-Net, which then knows no folders any more
+    process = get_context("spawn").Process(
+        target=own_semantic.train_semantic, args=(cases, tmp_path / "work", tmp_path / "mine", settings)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
     engine = load_semantic(open_model(tmp_path / "mine"), EngineOptions(device="cpu"))
     assert engine.grid.spacing_pir == (3.0, 3.0, 4.0)
+
+
+def test_an_nnu_net_that_knows_other_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads the environment once, when it is imported; a sentence says so, not a fault deep inside it."""
+    monkeypatch.setitem(sys.modules, "nnunetv2.paths", SimpleNamespace(nnUNet_raw=None))
+    with pytest.raises(Unusable, match="a process of its own"):
+        own_semantic.train_semantic(tmp_path, tmp_path / "work", tmp_path / "mine", own_semantic.Settings())
 
 
 def test_the_miniature_is_judged_on_fresh_cases(tmp_path: Path) -> None:
