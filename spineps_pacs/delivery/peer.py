@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import AE
@@ -62,12 +64,27 @@ class Peer:
             reason = _reason(association)
             _close(association)
             raise TryAgain(f"{self.called_ae} {reason}")
+        keep_answers(association)
         try:
             yield association
         finally:
             if association.is_established:
                 association.release()
             _close(association)
+
+
+def keep_answers(association: Association) -> None:
+    """Leaves every answer to the thread that asked for it.
+
+    The library's own thread of the association looks for requests of the peer; on a busy machine it may take the answer
+    to ours, which is then missed until the time is over, and the object sent twice. A peer that we call makes none.
+    """
+    take = association.dimse.get_msg
+
+    def get_msg(block: bool = False) -> Any:
+        return (None, None) if threading.current_thread() is association else take(block)
+
+    association.dimse.get_msg = get_msg
 
 
 def _reason(association: Association) -> str:

@@ -14,6 +14,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification
 
 from spineps_pacs.delivery.dimse import contexts_for
+from spineps_pacs.delivery.peer import keep_answers
 
 
 def send(
@@ -27,6 +28,7 @@ def send(
     if not association.is_established:
         hang_up(association)
         return [-2 if association.is_rejected else -1] * len(due)
+    keep_answers(association)
     statuses = [_store(association, ds) for ds in due]
     hang_up(association)
     return statuses

@@ -21,6 +21,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from samples import MR, series_of, slice_of, stand_in, uid
 
+from spineps_pacs.delivery.peer import keep_answers
 from spineps_pacs.domain.job import State
 from spineps_pacs.domain.series import fingerprint
 from walk.crash_parts import told_to_end
@@ -62,6 +63,7 @@ class Sender:
         while True:
             association = ae.associate("127.0.0.1", port, contexts=[build_context(MR)], ae_title="SPINEPS")
             if association.is_established:
+                keep_answers(association)
                 return association
             hang_up(association)
             pause.wait(0.2)
