@@ -106,6 +106,17 @@ def soiled(structures: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return out.astype(np.uint8)
 
 
+def dense(case: Truth) -> NDArray[np.uint8]:
+    """As models see it that fill bodies (50 within 49) and know the dens (51, here the top of the first body)."""
+    out, body = case.structures.copy(), case.structures == 49
+    out[ndimage.binary_erosion(body)] = 50
+    first = body & (case.vertebrae == case.vertebrae[body & (case.vertebrae > 0)].min())
+    rows = np.flatnonzero(first.any(axis=(0, 2)))
+    first[:, rows[len(rows) // 3] :] = False
+    out[first] = 51
+    return out
+
+
 def fused_bodies(case: Truth, upper: int) -> NDArray[np.uint8]:
     """The bodies of two neighbours and everything between them as one lump of body."""
     out = case.structures.copy()

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from tests.parity.stages import Arrays
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
+DENSE = ("plain", "lumbar")
 AXES = ("PIR", "LAS", "RPI", "SPL", "PSR")
 NOT_COMPARED = {"affine", "named_mask"}
 CLOSE = {"patches": 1e-4, "network-labeling": 1e-4}
@@ -47,6 +48,19 @@ def inputs(seeds: range, spines: list[str]) -> Iterator[tuple[str, Arrays]]:
         if case is not None:
             yield f"instances-{name}", case
         yield f"post-{name}", stages.post_input(spine, semantic, AXES[number % len(AXES)], number)
+
+
+def dense_inputs(seeds: range, spines: list[str]) -> Iterator[tuple[str, Arrays]]:
+    """The same of models that fill bodies and know the dens; on the image's grid a filled body is an ordinary one."""
+    for name, seed in product((n for n in DENSE if n in spines), seeds):
+        spine = cases.truth(name, seed)
+        semantic = cases.dense(spine)
+        yield f"corpora-{name}-dense-{seed}", stages.corpora_input(spine, semantic)
+        case = stages.instances_input(spine, semantic, seed)
+        assert case is not None
+        yield f"instances-{name}-dense-{seed}", case
+        back = np.where(semantic == 50, 49, semantic).astype(np.uint8)
+        yield f"post-{name}-dense-{seed}", stages.post_input(spine, back, AXES[seed % len(AXES)], seed)
 
 
 def other_inputs(seeds: range) -> Iterator[tuple[str, Arrays]]:
@@ -137,13 +151,14 @@ GOLDEN_CASES = (
     "corpora-plain-fused-1", "corpora-slip-soiled-1", "corpora-scoliosis-soiled-2", "corpora-metal-true-1",
     "instances-lumbar-soiled-1", "instances-cut-top-soiled-2",
     "post-cut-top-soiled-1", "post-lumbar-true-1", "post-six-soiled-1", "post-thirteen-true-1", "post-no-disc-soiled-2",
-    "patches-small",
+    "corpora-lumbar-dense-1", "instances-lumbar-dense-1", "post-lumbar-dense-1", "patches-small",
 )  # fmt: skip
 
 
 def golden_inputs() -> Iterator[tuple[str, Arrays]]:
     """The few inputs whose answers are committed."""
-    for name, case in inputs(range(1, 3), list(cases.WISHES)):
+    every = list(cases.WISHES)
+    for name, case in chain(inputs(range(1, 3), every), dense_inputs(range(1, 2), every)):
         if name in GOLDEN_CASES:
             yield name, case
     for name in networks.FOLDERS:
@@ -207,7 +222,7 @@ def main() -> int:
         seeds = range(1, 1 + wanted.seeds)
         spines = [] if wanted.others else wanted.spines
         more = other_inputs(seeds) if wanted.others or spines == list(cases.WISHES) else ()
-        for name, case in chain(inputs(seeds, spines), more):
+        for name, case in chain(inputs(seeds, spines), dense_inputs(seeds, spines), more):
             _handed_over(Path(folder), name, case)
         run_reference(wanted.python, Path(folder))
         table = lines(Path(folder))
