@@ -58,7 +58,7 @@ class Root:
         full = [*inside, "env", "-i", *words, "sh", "-c", f"cd {self.workdir} && exec {shlex.join(command)}"]
         return ["sh", "-c", " && ".join([*mounts, f"exec {shlex.join(full)}"])]
 
-    def serve(self, limit_s: int = 180) -> int:
+    def serve(self, limit_s: int = 900) -> int:
         """Starts the image's program as its user, in namespaces of its own; waits for its health check, and ends it."""
         program = shlex.join(self.enter([*self.entrypoint, *self.command], lend=False))
         check = shlex.join(self.enter(self.health, lend=False))
