@@ -58,6 +58,15 @@ def running(target: Any, plan: Any) -> Iterator[Any]:
         process.close()
 
 
+def pause(process: Any, ground: Ground) -> None:
+    """Stops a host, though not in the middle of a write: on SQLite nobody else could write until it wakes."""
+    database = open_database(ground.database)
+    with database.begin():
+        os.kill(process.pid, signal.SIGSTOP)
+        assert eventually(lambda: Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T")
+    database.dispose()
+
+
 def received(ground: Ground, *names: str) -> list[str]:
     """Series that were received and made jobs; the ids of these jobs, not of those that were there before."""
     front = Front(ground)
@@ -224,7 +233,7 @@ def test_a_host_that_was_paused_changes_nothing(shared_ground: Ground, pacs: Fak
     first, second = two(shared_ground, pacs)
     with running(work, first) as paused:
         assert eventually((shared_ground.data / "begun-host-a-0").exists)
-        os.kill(paused.pid, signal.SIGSTOP)
+        pause(paused, shared_ground)
         with running(work, second):
             wait_for(shared_ground, ids)
             (shared_ground.data / "hold").unlink()
@@ -248,7 +257,7 @@ def test_a_host_that_was_paused_while_it_sent_sends_nothing_twice(shared_ground:
     first, second = (Plan(shared_ground.data, pacs.port, 0, shared_ground.url, f"host-{n}:0", 1.5) for n in "ab")
     with running(work, first) as paused:
         assert on_its_way.wait(60)
-        os.kill(paused.pid, signal.SIGSTOP)
+        pause(paused, shared_ground)
         answered.set()
         with running(work, second):
             wait_for(shared_ground, ids)
