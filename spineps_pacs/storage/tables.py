@@ -113,7 +113,10 @@ def _bring_up_to_date(connection: sa.Connection, found: int) -> None:
 
 
 def _postgres(url: str) -> sa.Engine:
+    """A host that is paused or cut off in the middle of a write holds its rows no longer than a minute."""
     address = sa.make_url(url).set(drivername="postgresql+psycopg")
+    if "options" not in address.query:
+        address = address.update_query_dict({"options": "-c idle_in_transaction_session_timeout=60000"})
     return sa.create_engine(address, pool_pre_ping=True, pool_size=5, hide_parameters=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from postgres import Postgres
 from twins import DictRecords
 
 from contract.conftest import Clock
@@ -293,3 +294,14 @@ def test_an_error_of_the_database_quotes_no_uid(tmp_path: Path) -> None:
         records.add(job())
     engine.dispose()
     assert "1.2.j" not in str(error.value)
+
+
+@pytest.mark.real("initdb")
+def test_a_paused_host_holds_no_rows_for_ever(postgres: Postgres) -> None:
+    """The server ends a write of which nothing was heard for a minute; a site's own options are left as they are."""
+    url = postgres.database()
+    for address, expected in ((url, "1min"), (f"{url}?options=-c%20idle_in_transaction_session_timeout%3D7000", "7s")):
+        engine = open_database(address)
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == expected
+        engine.dispose()
