@@ -6,7 +6,7 @@ that. What stands in the engine's tables are names and numbers of `Work`; its ro
 What the engine leaves to us, and where it is done: the application version is fixed, so that the next release drains
 what this one left; the store is read as JSON, never as pickle; SQLite is in WAL mode (storage/tables.py); no two
 processes share an executor id (`Executor`); dead hosts lose their work (leases.py); finished rows are deleted
-(`forget`); a retry is a new row with a delay, so nothing waits in a thread.
+(`forget`); a retry is a new row with a delay, so nothing waits in a thread; old releases of SQLite (old_sqlite.py).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 from spineps_pacs.domain.errors import SettingsError, Unusable
 from spineps_pacs.domain.job import STUDY, Job, Sending, State
 from spineps_pacs.domain.ports import Records
+from spineps_pacs.workflow.old_sqlite import give_clock
 from spineps_pacs.workflow.work import ANALYSE, CONFIRM, DELIVER, SELECT, SHADOW, Work, recalled
 
 VERSION = "pipeline-1"
@@ -48,6 +49,7 @@ class Store:
 
     def prepare(self) -> None:
         """Makes or renews the engine's tables and our queues; harmless when repeated."""
+        give_clock()
         DBOS.migrate(self.url)
         client = self.client()
         try:
@@ -62,6 +64,7 @@ class Store:
 
     def client(self) -> DBOSClient:
         """A connection that enqueues and asks, and runs nothing."""
+        give_clock()
         return DBOSClient(
             system_database_url=self.url, serializer=DBOSPortableJSONSerializer(), application_name=APPLICATION
         )
@@ -275,6 +278,7 @@ class Engine:
             "max_executor_threads": 32,
             "enable_otlp": False,
         }
+        give_clock()
         DBOS(config=config)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=STARTS)
