@@ -25,7 +25,7 @@ from spineps_pacs.domain.audit import EXECUTE, NODE_AUTHENTICATION, SECURITY, Au
 from spineps_pacs.domain.bell import Bell
 from spineps_pacs.domain.errors import SpinepsPacsError, TryAgain, Unusable
 from spineps_pacs.domain.refusals import Refusals
-from spineps_pacs.intake.gate import GuardedServer, GuestList, Watch, drop_half
+from spineps_pacs.intake.gate import GuardedServer, GuestList, Watch, drop_half, let_go
 from spineps_pacs.intake.reception import Arrival, Source
 
 SUCCESS, NO_ROOM, MISMATCH, CANNOT_READ, FAULT = 0x0000, 0xA700, 0xA900, 0xC000, 0xC001  # PS3.4 annex B.2.3
@@ -116,7 +116,7 @@ class DicomPort:
             (evt.EVT_REJECTED, self._rejected),
             (evt.EVT_ABORTED, self._aborted),
             (evt.EVT_DATA_RECV, self._count),
-            (evt.EVT_CONN_CLOSE, lambda event: drop_half(event.assoc)),
+            (evt.EVT_CONN_CLOSE, _hung_up),
             *(more or []),
         ]
         self._server = ae.make_server(
@@ -229,6 +229,11 @@ class Pace:
             self._next[address] = due + 1.0 / per_second
         if due > now:
             self._sleep(due - now)
+
+
+def _hung_up(event: Any) -> None:
+    drop_half(event.assoc)
+    let_go(event.assoc)
 
 
 def _series(association: Any) -> set[str]:

@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,13 @@ def drop_half(association: Association) -> None:
     Path(file.name).unlink(missing_ok=True)
 
 
+def let_go(association: Association) -> None:
+    """A caller that hung up before it asked for anything is not waited for: its thread would stay for the idle time."""
+    answers = association.dul.to_user_queue
+    if association.requestor.primitive is None and answers.empty():
+        answers.put(None)
+
+
 @dataclass(frozen=True)
 class Watch:
     """Who may call, how many at once; who hears of what went wrong, and of who was turned away (name, address)."""
@@ -181,6 +189,7 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
     def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
         self.guests, self.log, self.refused = watch.guests, watch.log, watch.refused
         self._most = watch.most
+        self._opening, self._counting = 0, threading.Lock()
         super().__init__(*args, request_handler=_Handler, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -195,7 +204,21 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
         if not self.guests().knows_address(str(client_address[0])):
             self.refused("", str(client_address[0]))
             return False
-        return len(self.active_associations) < 2 * self._most
+        return len(self.active_associations) + self._opening < 2 * self._most
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Counts the connections that are no association yet: a flood of them has a thread each."""
+        with self._counting:
+            self._opening += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Opens one association in a thread of its own."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._counting:
+                self._opening -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A connection that could not be served costs one line, not the port."""

@@ -197,8 +197,19 @@ def still_sound(front: Front) -> bool:
 @pytest.mark.parametrize("seed", range(2))
 def test_noise_leaves_the_port_open(front: Front, seed: int) -> None:
     """Short form: true conversations with bytes changed, lengths that lie, early ends; the port answers afterwards."""
+    before = threading.active_count()
     assert listen_to(front, 40, seed) < 200 << 20
     assert still_sound(front)
+    assert eventually(lambda: threading.active_count() <= before), "callers that hung up are still waited for"
+
+
+def test_who_hangs_up_at_once_keeps_no_one_out(front: Front) -> None:
+    """As probes of a load balancer do: more than there may be associations, and a scanner is heard after them."""
+    before = threading.active_count()
+    for _ in range(80):
+        socket.create_connection(("127.0.0.1", front.port), timeout=30).close()
+        assert eventually(lambda: threading.active_count() <= before + 8), "callers that hung up are still waited for"
+    assert echo(front.port) == 0
 
 
 @pytest.mark.long
