@@ -75,9 +75,10 @@ def compared(outcomes: list[Outcome], committed: list[Outcome]) -> list[str]:
     return lines
 
 
-def _merged(files: list[Path]) -> list[Outcome]:
-    """The outcomes of several files in the hold-out's order."""
-    return sorted((outcome for file in files for outcome in load(file)), key=lambda outcome: outcome.case)
+def merged(files: list[Path]) -> list[Outcome]:
+    """The outcomes of several files in the hold-out's order; a volume that several hold counts once."""
+    found = {outcome.case: outcome for file in files for outcome in load(file)}
+    return [found[case] for case in sorted(found)]
 
 
 def main() -> int:
@@ -97,7 +98,7 @@ def main() -> int:
     given = parser.parse_args()
     drawn = cases()
     chosen = [drawn[n] for n in QUICK] if given.quick else drawn[given.first :: given.every]
-    outcomes = _merged(given.from_saved) if given.from_saved else run(chosen, given.save, given.minutes)
+    outcomes = merged(given.from_saved) if given.from_saved else run(chosen, given.save, given.minutes)
     print(model_card.figures(outcomes))
     if RESULTS.exists():
         print("\n".join(compared(outcomes, load(RESULTS)) or ["As committed."]))

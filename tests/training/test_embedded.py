@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spineps_pacs.engines.load import load_engines
-from training.evaluate_default import RESULTS, load, missed, run, save
+from training.evaluate_default import RESULTS, load, merged, missed, run, save
 from training.examination import Outcome
 from training.holdout import QUICK, cases
 from training.pipeline import DEFAULTS
@@ -54,6 +54,15 @@ def test_committed_figures_are_of_this_holdout() -> None:
     places = [names.index(outcome.case) for outcome in load(RESULTS)]
     assert len(places) >= 15
     assert len(set(np.diff(places))) == 1
+
+
+def test_saved_outcomes_are_merged(tmp_path: Path) -> None:
+    """A volume that two files hold counts once, and the order is the hold-out's."""
+    kept = load(RESULTS)[:3]
+    save(tmp_path / "a.json", [kept[2], kept[0]])
+    save(tmp_path / "b.json", [kept[1], kept[0]])
+    told = merged([tmp_path / "a.json", tmp_path / "b.json"])
+    assert [outcome.plain() for outcome in told] == [outcome.plain() for outcome in kept]
 
 
 def test_a_stopped_evaluation_goes_on(tmp_path: Path) -> None:
