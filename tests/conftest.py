@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from absent import absent
 from hypothesis import HealthCheck, settings
 
 PLACES = ("/usr/sbin", "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin")
@@ -70,8 +71,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test marked real("program") needs that program: absent, it is skipped by name, and fails where CI=true."""
-    absent = [m.args[0] for m in item.iter_markers("real") if m.args and not find_program(m.args[0])]
-    if not absent:
-        return
-    sentence = f"{', '.join(absent)} is not installed (make tools)"
-    absent(sentence)
+    missing = [m.args[0] for m in item.iter_markers("real") if m.args and not find_program(m.args[0])]
+    if missing:
+        absent(f"{', '.join(missing)} is not installed (make tools)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tarfile
 from functools import cache
 from pathlib import Path
@@ -19,10 +21,17 @@ NAMES = tuple(
 )
 
 
+def unpacked(prefix: str) -> Path:
+    """A folder for what all tests of this process share; it goes when the process ends."""
+    place = Path(mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
+
+
 @cache
 def folder(name: str) -> Path:
     """The files of one archive; read-only by custom."""
-    place = Path(mkdtemp(prefix="scanner-"))
+    place = unpacked(prefix="scanner-")
     with tarfile.open(DATA / f"{name}.tar.xz") as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has none yet
         archive.extractall(place)  # noqa: S202  our own archive

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import nibabel
 import numpy as np
@@ -64,7 +63,7 @@ def _digest(voxels: NDArray[np.float64]) -> str:
 @cache
 def _dcm2niix(name: str) -> list[Image]:
     """Every 3D volume that dcm2niix makes; -p n keeps the standard's rescale for Philips."""
-    out = Path(mkdtemp(prefix="dcm2niix-"))
+    out = scanners.unpacked(prefix="dcm2niix-")
     program = Path(sys.executable).with_name("dcm2niix")
     options = ["-p", "n", "-z", "n", "-b", "n", "-f", "%s_%e_%q_%i"]
     subprocess.run([program, *options, "-o", out, scanners.folder(name)], check=True, capture_output=True)

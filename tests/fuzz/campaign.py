@@ -13,11 +13,11 @@ import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import made_dicom as made
+from scanners import unpacked
 
 from fuzz.mutations import broken
 from spineps_pacs.analysis.planes import Plane, planes
@@ -56,7 +56,7 @@ def read(path: Path) -> str:
 
 def run(first: int, last: int, *, told: bool = False) -> tuple[Counter[str], float]:
     """Cases first to last-1: how many were read and refused, and the most seconds of computing that one took."""
-    path = Path(mkdtemp(prefix="fuzz-")) / "case.dcm"
+    path = unpacked(prefix="fuzz-") / "case.dcm"
     outcomes: Counter[str] = Counter()
     longest = 0.0
     for case in range(first, last):
