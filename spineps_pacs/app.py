@@ -84,7 +84,8 @@ def shared(current: Settings) -> Shared:
         raise SettingsError(f"the data folder {folder} cannot be used: {error.strerror}") from error
     url = database_url(current)
     database = open_database(url)
-    store = Store(url, tuple(d.name for d in current.destination), current.queue.poll_s)
+    names, asked = tuple(d.name for d in current.destination), current.queue
+    store = Store(url, names, asked.poll_s, asked.series_at_once)
     store.prepare()
     records = SqlRecords(database, lambda uid: logs.hashed(salt, uid))
     audit = AuditTrail(current.audit, current.dicom.ae_title, folder)

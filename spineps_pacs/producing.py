@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.job import Job, Verdict
 from spineps_pacs.domain.ports import Datasets, Engines, Phases, Produce, Records, Result
 from spineps_pacs.domain.series import Series
+from spineps_pacs.engines.turns import Turns
 from spineps_pacs.intake.limits import from_table
 from spineps_pacs.lineage import analysed_now, predecessors
 from spineps_pacs.settings import Live, Settings
@@ -174,18 +176,21 @@ class Loaded:
 
     def __init__(self) -> None:
         self._sets: dict[settings.Models, Engines] = {}
+        self._loading = threading.Lock()
+        self._turns = Turns()
 
     def holds(self, wanted: settings.Models) -> bool:
         """True when nothing needs to be loaded."""
         return wanted in self._sets
 
     def engines(self, wanted: settings.Models) -> Engines:
-        """The networks of a model set."""
-        if wanted not in self._sets:
-            while len(self._sets) > 1:  # the first set is the one most often asked for
-                self._sets.popitem()
-            self._sets[wanted] = load_engines(wanted)
-        return self._sets[wanted]
+        """The networks of a model set; of all that are in memory, one runs at a time."""
+        with self._loading:
+            if wanted not in self._sets:
+                while len(self._sets) > 1:  # the first set is the one most often asked for
+                    self._sets.popitem()
+                self._sets[wanted] = self._turns.over(load_engines(wanted))
+            return self._sets[wanted]
 
 
 def tell(records: Records, job_id: str, results: Sequence[Result]) -> None:

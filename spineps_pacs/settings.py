@@ -110,6 +110,7 @@ class Queue(_Section):
     database_url_file: Path | None = None
     executor: str = ""
     workers: int = Field(1, ge=1, le=64)
+    series_at_once: int = Field(1, ge=1, le=4)
     poll_s: float = Field(1.0, gt=0)
     lease_s: float = Field(60.0, gt=1)
     max_recoveries: int = Field(3, ge=1)

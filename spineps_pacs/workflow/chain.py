@@ -41,11 +41,12 @@ UNSENT = {State.ANALYSED, State.DELIVERING, State.DEAD_LETTER}
 
 @dataclass(frozen=True)
 class Store:
-    """Where the engine keeps its rows, how often it looks, and which destinations have a queue."""
+    """Where the engine keeps its rows, how often it looks, which destinations have a queue, and the series in hand."""
 
     url: str
     destinations: tuple[str, ...] = ()
     poll_s: float = 1.0
+    series_at_once: int = 1
 
     def prepare(self) -> None:
         """Makes or renews the engine's tables and our queues; harmless when repeated."""
@@ -60,7 +61,7 @@ class Store:
 
     def queues(self) -> dict[str, int]:
         """Each queue, and how much of it one worker does at once."""
-        return {GPU: 1, LIGHT: 2} | {OUT + name: 1 for name in self.destinations}
+        return {GPU: self.series_at_once, LIGHT: 2} | {OUT + name: 1 for name in self.destinations}
 
     def client(self) -> DBOSClient:
         """A connection that enqueues and asks, and runs nothing."""

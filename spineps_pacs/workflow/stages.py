@@ -21,6 +21,7 @@ from spineps_pacs.domain.errors import Cancelled, NotForUs, SpinepsPacsError, Tr
 from spineps_pacs.domain.job import STUDY, Job, Sending, State, Verdict
 from spineps_pacs.domain.ports import Confirmation, Datasets, Destination, Phases, Produce, Receipt, Records
 from spineps_pacs.domain.series import Series, fingerprint
+from spineps_pacs.workflow.hands import Hands
 from spineps_pacs.workflow.work import (
     ANALYSE,
     CONFIRM,
@@ -91,9 +92,12 @@ class Stages:
         self._log = log
         self._clock = clock
         self._analysing: dict[str, Work] = {}
+        self._hands = Hands()
+        self._ending = False
 
     def put_down(self) -> None:
         """This worker ends on purpose: what it analyses begins anew elsewhere, and does not count as its death."""
+        self._ending = True
         for work in list(self._analysing.values()):
             with contextlib.suppress(Cancelled):
                 self._records.move(work.job_id, work.turn, State.WAITING, "its worker was stopped", attempts=0)
@@ -128,13 +132,11 @@ class Stages:
         """Series to results in the outbox; said "later" by a busy device, it is tried again."""
         job = self._job(work)
         if job.state in (State.WAITING, State.ANALYSING):
-            self._analysing[work.id] = work
             try:
-                job = self._analyse(job, work)
+                with self._hands.taken(lambda: self._wanted(work), alone=job.attempts > 0):
+                    job = self._in_hand(work)
             except TryAgain as reason:
                 return self._analyse_later(work, str(reason))
-            finally:
-                self._analysing.pop(work.id, None)
         if job.state is State.ANALYSED and not job.sendings:
             job = self._records.move(job.id, work.turn, State.DELIVERED, "no destination takes its results")
         deliveries = [
@@ -189,6 +191,20 @@ class Stages:
                 return self._send_again(work, lost)
         self._say(work, State.CONFIRMED)
         return ()
+
+    def _wanted(self, work: Work) -> Job:
+        """The job, unless it was ended, or this worker is; it is then revived elsewhere."""
+        if self._ending:
+            raise Cancelled("its worker was stopped before it began")
+        return self._job(work)
+
+    def _in_hand(self, work: Work) -> Job:
+        job = self._wanted(work)
+        self._analysing[work.id] = work
+        try:
+            return self._analyse(job, work)
+        finally:
+            self._analysing.pop(work.id, None)
 
     def _analyse(self, job: Job, work: Work) -> Job:
         if job.attempts >= self._patience.deaths:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
-from samples import SEG, SR, content_of, slice_of, stand_in
+from samples import SEG, SR, content_of, series_of, slice_of, stand_in, uid
 
 from spineps_pacs.domain.errors import Cancelled, NotForUs, TryAgain, Unusable
 from spineps_pacs.domain.job import Job, State, Verdict
@@ -204,6 +207,46 @@ def test_a_worker_that_stops_puts_its_work_down(bench: Bench) -> None:
     bench.records.move("j", 0, State.WAITING)
     assert stages.run(Work(ANALYSE, "j", 0)) == ()
     assert bench.now().state is State.WAITING
+
+
+def test_a_worker_that_stops_begins_nothing(bench: Bench) -> None:
+    """What it had not begun is no attempt, and waits to be revived."""
+    stages = bench.stages()
+    bench.records.move("j", 0, State.WAITING)
+    stages.put_down()
+    assert stages.run(Work(ANALYSE, "j", 0)) == ()
+    assert (bench.now().state, bench.now().attempts) == (State.WAITING, 0)
+
+
+def test_a_series_that_has_ended_a_worker_is_analysed_alone(bench: Bench) -> None:
+    """One beside it waits until it is through, so that its deaths are not counted to the other."""
+    stages, other = bench.stages(), uid("s2", "series")
+    for ds in series_of("s2"):
+        bench.inbox.add(fingerprint([other]), fingerprint([ds.SOPInstanceUID]) + ".dcm", content_of(ds))
+    second = replace(bench.job, id="k", series_uid=other)
+    bench.records.add(replace(second, fingerprint=bench.inbox.load(fingerprint([other])).fingerprint))
+    inside, go, order = threading.Event(), threading.Event(), []
+
+    def produce(series: Series, watch: Phases) -> Sequence[Result]:
+        order.append(series.series_uid)
+        if series.series_uid != other:
+            inside.set()
+            assert go.wait(60)
+            assert len(order) == 1
+        return stand_in(series, watch)
+
+    bench.produce = produce
+    for name in ("j", "k"):
+        bench.records.move(name, 0, State.WAITING)
+    bench.records.move("j", 0, State.ANALYSING, attempts=1)
+    with ThreadPoolExecutor() as pool:
+        suspect = pool.submit(stages.run, Work(ANALYSE, "j", 0))
+        assert inside.wait(60)
+        beside = pool.submit(stages.run, Work(ANALYSE, "k", 0))
+        with pytest.raises(TimeoutError):
+            beside.result(0.2)
+        go.set()
+        assert len(suspect.result(60)) == len(beside.result(60)) == 2
 
 
 def test_work_of_an_older_turn_is_dropped(bench: Bench) -> None:
