@@ -61,8 +61,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def configuration(folder: Path, ports: Sequence[int], models: str) -> Path:
-    """A node's configuration: its DICOM port, its web port, its destination's port."""
+def configuration(folder: Path, ports: Sequence[int], models: str, hands: int = 1) -> Path:
+    """A node's configuration: its DICOM port, its web port, its destination's port; models, and series in hand."""
     file = folder / "node.toml"
     file.write_text(
         f"""[node]
@@ -76,6 +76,7 @@ release_quiet_s = 0.5
 {models}
 [queue]
 poll_s = 0.2
+series_at_once = {hands}
 [web]
 port = {ports[1]}
 [orthanc]
@@ -110,12 +111,12 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(happened: Any, what: str) -> None:
+def until(happened: Any, what: str, wait_s: float = WAIT_S) -> None:
     """Waits; ends the measurement where it takes too long."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + wait_s
     while not happened():
         if time.monotonic() > deadline:
-            raise SystemExit(f"{what} did not come within {WAIT_S:.0f} s")
+            raise SystemExit(f"{what} did not come within {wait_s:.0f} s")
         time.sleep(POLL_S)
 
 
