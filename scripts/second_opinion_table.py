@@ -326,6 +326,14 @@ def cases(count: int, seed: int, world: World) -> Iterator[Case]:
     return (series(chance, world) for _ in range(count))
 
 
+def simulated(
+    count: int, seed: int, world: World, settings: OpinionSettings
+) -> Iterator[tuple[Case, tuple[Shown, Shown, Shown]]]:
+    """All series of one row, and what each labeller shows of them, alone and joined by these settings."""
+    for case in cases(count, seed, world):
+        yield case, joined(case, settings)
+
+
 FLAGGING, WEIGHING = OpinionSettings(), OpinionSettings(anchors="weigh")
 TABLE: tuple[tuple[str, World, OpinionSettings], ...] = (
     ("any part of the spine, as published", World(), FLAGGING),
@@ -362,10 +370,7 @@ def main() -> None:
         rows = [("phantom images, both labellers", measured(asked.networks))]
     else:
         chosen = TABLE if asked.only is None else TABLE[asked.only : asked.only + 1]
-        rows = [
-            (name, ((case, joined(case, settings)) for case in cases(asked.spines, asked.seed, world)))
-            for name, world, settings in chosen
-        ]
+        rows = [(name, simulated(asked.spines, asked.seed, world, rule)) for name, world, rule in chosen]
     for name, every in rows:
         found = tallied(every)
         wrong = [interval(n, found.series) for n in (found.first_wrong, found.second_wrong, found.both_wrong)]

@@ -225,17 +225,28 @@ def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
     """Both agree, on half of the vertebrae at least; or what else votes speaks for the names shown.
 
     When only one could name, any vote for it will do. When all names of the other are shifted, it must be one that
-    speaks against those; that L5 is the usual last one says nothing where the other counted from the same sacrum.
+    speaks against those; that L5 is the usual last one says nothing where the other counted from the same sacrum. When
+    some names differ, votes must hold the names shown at both ends, and one of them speak against the other's.
     """
     against = any(not fits(v, said.shown) and not (v.usual and _explained(v, said)) for v in said.votes)
     if min(said.belief.values()) < wanted.least_confidence or (against and wanted.anchors == "flag"):
         return False
     if said.found.verdict is Verdict.ONE_ONLY:
         return bool(said.votes) and not against
-    if said.found.verdict is Verdict.SHIFTED:
+    settles = said.found.verdict is Verdict.SHIFTED or (
+        said.found.verdict in {Verdict.DIFFER, Verdict.TRANSITION} and _held_at_both_ends(said)
+    )
+    if settles:
         counted = any(p.agree and p.level == SACRUM_ID for p in seen)
         return not against and any(not fits(v, said.others) and not (v.usual and counted) for v in said.votes)
     return said.found.verdict is Verdict.AGREE and 2 * sum(p.both for p in seen) >= len(seen)
+
+
+def _held_at_both_ends(said: Said) -> bool:
+    """One vote names the topmost vertebra and another the lowest one, so that only so many fit in between."""
+    bones = [i for i in said.shown if i != SACRUM_ID]
+    heard = [{v.source for v in said.votes if end in dict(v.names)} for end in (bones[0], bones[-1])]
+    return all(heard) and len(heard[0] | heard[1]) > 1
 
 
 def _explained(vote: Vote, said: Said) -> bool:

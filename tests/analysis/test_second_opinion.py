@@ -126,6 +126,30 @@ def test_the_sacrum_settles_a_shift_of_a_labeller_that_did_not_see_it() -> None:
     assert opinion(_pairs("L2 L3 L4 L5 S1", "L1 L2 L3 L4 S1"), sacrum).flags
 
 
+WHOLE = " ".join(
+    [f"C{n}" for n in range(2, 8)] + [f"T{n}" for n in range(1, 13)] + [f"L{n}" for n in range(1, 6)] + ["S1"]
+)
+
+
+@pytest.mark.parametrize(
+    ("second", "sacrum", "axis", "flagged"),
+    [
+        ("C2 " + WHOLE[:-3], True, True, False),
+        ("C2 " + WHOLE[:-3], True, False, True),
+        ("C2 " + WHOLE[:-3], False, True, True),
+        (WHOLE.replace("T12 L1 L2 L3 L4 L5", "L1 L2 L3 L4 L5 L6"), True, True, True),
+    ],
+    ids=["one up but for C2", "no dens in view", "no sacrum in view", "11 thoracic and 6 lumbar"],
+)
+def test_anchors_at_both_ends_settle_what_lies_between(second: str, sacrum: bool, axis: bool, flagged: bool) -> None:
+    """Dens and sacrum fit the first's names alone; where they fit both namings, or one end is free, all is flagged."""
+    pairs = _pairs(WHOLE, second)
+    bones = [p.instance for p in pairs if p.instance is not None and p.instance != SACRUM_ID]
+    found = opinion(pairs, anchor_votes(bones, sacrum=sacrum, axis=axis))
+    assert found.comparison.verdict in {Verdict.TRANSITION, Verdict.DIFFER}
+    assert bool(found.flags) is flagged
+
+
 def test_one_alone_is_flagged_unless_something_speaks_for_it() -> None:
     """When only one could name, an anchor that fits lets the names stand; without one they are flagged."""
     pairs = _pairs("L3 L4 L5", "- - -")
