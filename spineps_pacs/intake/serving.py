@@ -22,10 +22,7 @@ class Serving:
         except OSError as error:
             raise SettingsError(f"port {port} of {host} cannot be opened: {error.strerror}") from error
         self.port = int(self._socket.getsockname()[1])
-        config = uvicorn.Config(
-            _told(app), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
-        )
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(_config(app))
         self._thread = threading.Thread(target=self._run, name=f"web-{self.port}", daemon=True)
 
     def start(self) -> int:
@@ -42,6 +39,12 @@ class Serving:
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
+
+
+def _config(app: Any) -> uvicorn.Config:
+    """Who called is what the socket says; whether a proxy is believed is the application's decision."""
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off"}
+    return uvicorn.Config(_told(app), proxy_headers=False, timeout_graceful_shutdown=5, **quiet)
 
 
 def _told(app: Any) -> Any:

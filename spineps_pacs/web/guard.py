@@ -79,10 +79,15 @@ def bearer(request: Request) -> str:
     return value.strip() if kind.lower() == "bearer" else ""
 
 
+def by_proxy(request: Request, access: Access) -> bool:
+    """Whether the trusted proxy itself calls; what anybody else says of whom they forward is not believed."""
+    return bool(access.proxy) and request.client is not None and request.client.host == access.proxy
+
+
 def visitor(request: Request, access: Access) -> tuple[str, str]:
     """Who asks, as far as it is known: the name that a trusted proxy gives, and the address."""
     client = request.client.host if request.client else ""
-    named = request.headers.get(access.proxy_header, "") if access.proxy and client == access.proxy else ""
+    named = request.headers.get(access.proxy_header, "") if by_proxy(request, access) else ""
     return "".join(c for c in named if c.isprintable())[:128] or NOBODY, client
 
 
@@ -90,8 +95,7 @@ def may_enter(request: Request, access: Access, now: float) -> bool:
     """Whether this request comes from somebody who may look."""
     if access.anyone:
         return is_local(request.url.hostname or "")
-    client = request.client.host if request.client else ""
-    if access.proxy and client == access.proxy and request.headers.get(access.proxy_header):
+    if by_proxy(request, access) and request.headers.get(access.proxy_header):
         return True
     if shows_token(access, bearer(request)):
         return True
@@ -137,6 +141,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        if by_proxy(request, self._access) and request.headers.get("x-forwarded-proto") == "https":
+            scope = {**scope, "scheme": "https"}  # so that cookies are Secure
+            request = Request(scope)
 
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
