@@ -291,7 +291,7 @@ def work_patience(current: Settings) -> WorkPatience:
     q = current.queue
     analysis = Retries(q.max_attempts, q.delivery_delay_s, q.delivery_delay_max_s)
     delivery = Retries(q.delivery_attempts, q.delivery_delay_s, q.delivery_delay_max_s)
-    return WorkPatience(analysis, delivery, q.max_recoveries)
+    return WorkPatience(analysis, delivery, q.max_recoveries, q.series_at_once)
 
 
 def told(text: str, work: Work, error: BaseException | None) -> None:

@@ -12,6 +12,7 @@ from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.job import Job
 from spineps_pacs.domain.ports import SmallFovEngine, Watch
 from spineps_pacs.domain.report import Report
+from spineps_pacs.engines.turns import Turns
 from spineps_pacs.settings import Models, SecondOpinion, Settings
 
 if TYPE_CHECKING:
@@ -64,10 +65,14 @@ def second_settings(current: Settings) -> SecondSettings:
 
 
 class Opinions:
-    """The second labeller of a node: off, or its networks in memory once the first series has come."""
+    """The second labeller of a node: off, or its networks in memory once the first series has come.
 
-    def __init__(self, current: Settings) -> None:
+    They take turns with the others, whoever's series it is.
+    """
+
+    def __init__(self, current: Settings, turns: Turns) -> None:
         self._current = current
+        self._turns = turns
         self._engine: SmallFovEngine | None = None
 
     def review(self, report: Report, job: Job, others: Iterable[Job], watch: Watch) -> Report:
@@ -76,10 +81,11 @@ class Opinions:
 
         if not self._current.second_opinion.enabled:
             return report
-        if self._engine is None:
-            self._engine = load_second(self._current.second_opinion, self._current.models)
         told = earlier(self._current.node.data_folder, job, others)
-        return reviewed(report, self._engine, second_settings(self._current), told, watch)
+        with self._turns.mine(watch):
+            if self._engine is None:
+                self._engine = load_second(self._current.second_opinion, self._current.models)
+            return reviewed(report, self._engine, second_settings(self._current), told, watch)
 
 
 def kept_names(report: Report) -> bytes:

@@ -136,7 +136,7 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets, loaded: Loaded, s
     What is part of a job's name is as it was when the process started: models, and what is written.
     """
     started = live()
-    second = opinions.Opinions(started)
+    second = opinions.Opinions(started, loaded.turns)
 
     def produced(series: Series, phases: Phases) -> list[Result]:
         from spineps_pacs.analysis.pipeline import analyse
@@ -177,7 +177,7 @@ class Loaded:
     def __init__(self) -> None:
         self._sets: dict[settings.Models, Engines] = {}
         self._loading = threading.Lock()
-        self._turns = Turns()
+        self.turns = Turns()
 
     def holds(self, wanted: settings.Models) -> bool:
         """True when nothing needs to be loaded."""
@@ -189,7 +189,7 @@ class Loaded:
             if wanted not in self._sets:
                 while len(self._sets) > 1:  # the first set is the one most often asked for
                     self._sets.popitem()
-                self._sets[wanted] = self._turns.over(load_engines(wanted))
+                self._sets[wanted] = self.turns.over(load_engines(wanted))
             return self._sets[wanted]
 
 

@@ -13,6 +13,7 @@ from spineps_pacs.domain.masks import LevelMethod
 from spineps_pacs.domain.ports import unwatched
 from spineps_pacs.engines import weights
 from spineps_pacs.engines.small_fov_install import FILES, install_networks_from
+from spineps_pacs.engines.turns import Turns
 from spineps_pacs.opinions import NAMES, PAGES, Opinions, earlier, kept_names, load_second, networks_folder
 from spineps_pacs.producing import recipe
 from spineps_pacs.settings import Models, SecondOpinion, Settings
@@ -76,7 +77,7 @@ def test_it_is_part_of_a_jobs_name(tmp_path: Path) -> None:
 def test_off_it_leaves_the_report_alone(tmp_path: Path) -> None:
     """No network is looked for while the second opinion is off."""
     report = _report()
-    assert Opinions(Settings()).review(report, _job("a", "1"), (), unwatched) is report
+    assert Opinions(Settings(), Turns()).review(report, _job("a", "1"), (), unwatched) is report
 
 
 def test_on_it_reviews_and_hears_other_stations(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_on_it_reviews_and_hears_other_stations(tmp_path: Path) -> None:
     )
     (tmp_path / PAGES / "station").mkdir(parents=True)
     (tmp_path / PAGES / "station" / NAMES).write_bytes(kept_names(_report()))
-    second = Opinions(current)
+    second = Opinions(current, Turns())
     for _ in range(2):
         report = second.review(_report(), _job("now", "1"), [_job("station", "2")], unwatched)
         assert report.second is not None

@@ -255,7 +255,7 @@ class StraightChain:
 
     def cancel(self, job_id: str) -> None:
         job = self._records.known(job_id)
-        if job is not None and not job.ended and job.state is not State.DELIVERED:
+        if job is not None and job.cancellable:
             self._records.move(job_id, self._records.turn(job_id), State.CANCELLED, "cancelled by a person")
         self.queue = deque(work for work in self.queue if work.job_id != job_id)
 

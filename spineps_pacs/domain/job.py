@@ -111,6 +111,11 @@ class Job:
         """True when nothing more happens by itself."""
         return self.state in _ENDED or self.state is State.DEAD_LETTER
 
+    @property
+    def cancellable(self) -> bool:
+        """True while something is to be done for it, and where a delivery was given up."""
+        return self.state is State.DEAD_LETTER or not (self.ended or self.state is State.DELIVERED)
+
     def becomes(self, state: State, at: float, reason: str = "") -> Job:
         """The job in its next state; an impossible step is a bug and raises."""
         if state is not self.state and state not in FOLLOWS[self.state]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 
@@ -49,13 +49,33 @@ class Store:
     series_at_once: int = 1
 
     def prepare(self) -> None:
-        """Makes or renews the engine's tables and our queues; harmless when repeated."""
+        """Makes or renews the engine's tables, and queues that are missing; harmless when repeated."""
         give_clock()
         DBOS.migrate(self.url)
+        self._register(self.queues(), "never_update")
+
+    def own(self) -> list[str]:
+        """The queues that a worker listens to, set as it wants them.
+
+        Among them those of destinations that were renamed or removed, as long as work stands there.
+        """
         client = self.client()
         try:
-            for name, concurrency in self.queues().items():
-                client.register_queue(name, worker_concurrency=concurrency, polling_interval_sec=self.poll_s)
+            rows = client.list_workflows(status=LIVE, load_input=False, load_output=False)
+        finally:
+            client.destroy()
+        left = {row.queue_name for row in rows if row.queue_name and row.queue_name.startswith(OUT)}
+        wanted = dict.fromkeys(sorted(left), 1) | self.queues()
+        self._register(wanted, "always_update")
+        return list(wanted)
+
+    def _register(self, queues: dict[str, int], known: Literal["never_update", "always_update"]) -> None:
+        client = self.client()
+        try:
+            for name, concurrency in queues.items():
+                client.register_queue(
+                    name, worker_concurrency=concurrency, polling_interval_sec=self.poll_s, on_conflict=known
+                )
         finally:
             client.destroy()
 
@@ -99,7 +119,7 @@ class DbosChain:
     def cancel(self, job_id: str) -> None:
         """Takes the job's work off the queues, and makes a running analysis stop by itself."""
         job = self._records.known(job_id)
-        if job is not None and not job.ended and job.state is not State.DELIVERED:
+        if job is not None and job.cancellable:
             self._records.move(job_id, self._records.turn(job_id), State.CANCELLED, "cancelled by a person")
         waiting = self._client.list_workflows(
             workflow_id_prefix=f"{job_id}:", status=["ENQUEUED", "DELAYED"], load_input=False, load_output=False
@@ -289,7 +309,7 @@ class Engine:
                 next_work = Work(**following)
                 DBOS.enqueue_workflow_with_options(_options(next_work), _row(next_work))
 
-        DBOS.listen_queues(list(self._store.queues()))
+        DBOS.listen_queues(self._store.own())
         DBOS.launch()
 
     def stop(self, grace_s: int = 0) -> None:

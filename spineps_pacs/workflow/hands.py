@@ -10,12 +10,13 @@ LOOK_EVERY_S = 0.5
 
 
 class Hands:
-    """Lets analyses in; one that comes alone waits until nobody else is in, and nobody else comes in meanwhile.
+    """Lets so many analyses in; one that comes alone waits until nobody else is in, and nobody comes in meanwhile.
 
-    Else a series that kills its worker would have its neighbour's deaths counted with its own.
+    Else a series that kills its worker would have its deaths counted to its neighbours as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1) -> None:
+        self._most = most
         self._changed = threading.Condition()
         self._in = 0
         self._alone = 0
@@ -41,9 +42,12 @@ class Hands:
     def _let_in(self, alone: bool) -> bool:
         """Waits a little; True when one is in."""
         with self._changed:
-            free = self._changed.wait_for(lambda: (self._in if alone else self._alone) == 0, LOOK_EVERY_S)
+            free = self._changed.wait_for(lambda: self._free(alone), LOOK_EVERY_S)
             self._in += free
             return free
+
+    def _free(self, alone: bool) -> bool:
+        return self._in == 0 if alone else self._alone == 0 and self._in < self._most
 
     def _leave(self) -> None:
         with self._changed:

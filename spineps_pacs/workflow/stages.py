@@ -75,11 +75,13 @@ class Parts:
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a stage is tried: analyses, deliveries, and a worker's deaths over one job."""
+    """How often a stage is tried: analyses, deliveries, and a worker's deaths over one job; how many are in hand."""
 
     analysis: Retries = field(default_factory=lambda: Retries(attempts=3))
     delivery: Retries = field(default_factory=Retries)
     deaths: int = 3
+    at_once: int = 1
+    """Analyses in hand at the same moment."""
 
 
 class Stages:
@@ -92,7 +94,7 @@ class Stages:
         self._log = log
         self._clock = clock
         self._analysing: dict[str, Work] = {}
-        self._hands = Hands()
+        self._hands = Hands(patience.at_once)
         self._ending = False
 
     def put_down(self) -> None:
@@ -148,10 +150,14 @@ class Stages:
         return (*deliveries, *shadows)
 
     def shadow(self, work: Work) -> tuple[Work, ...]:
-        """The second model set on the same slices; it sends nothing, and whatever it meets, the job goes on."""
-        job = self._job(work)
+        """The second model set on the same slices; it sends nothing, and whatever it meets, the job goes on.
+
+        Alone: should it kill its worker, no analysis dies with it.
+        """
         if self._parts.shadow is not None:
-            self._parts.shadow(self._series(job), job, self._watch(work))
+            with self._hands.taken(lambda: self._wanted(work), alone=True):
+                job = self._wanted(work)
+                self._parts.shadow(self._series(job), job, self._watch(work))
         return ()
 
     def deliver(self, work: Work) -> tuple[Work, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.job import Job, Sending, State, Verdict
 from spineps_pacs.storage.records import SqlRecords
 from spineps_pacs.storage.tables import open_database, sqlite_url
-from spineps_pacs.workflow.chain import FINISHED, DbosChain, Engine, Store
+from spineps_pacs.workflow.chain import FINISHED, GPU, DbosChain, Engine, Store
 from spineps_pacs.workflow.work import ANALYSE, DELIVER, SELECT, Work
 
 TAKEN = Verdict(True, "")
@@ -143,6 +143,46 @@ def test_a_cancelled_job_is_not_run(bench: Bench) -> None:
     assert job is not None
     assert job.state is State.CANCELLED
     bench.chain.cancel("j")
+
+
+@pytest.mark.parametrize(
+    ("state", "after"),
+    [(State.DEAD_LETTER, State.CANCELLED), (State.DELIVERED, State.DELIVERED), (State.FAILED, State.FAILED)],
+)
+def test_what_was_given_up_can_be_cancelled(bench: Bench, state: State, after: State) -> None:
+    """A delivery that nobody will take ends by a person's word; what has ended otherwise stays as it is."""
+    bench.add(state=state, verdict=TAKEN)
+    bench.chain.cancel("j")
+    job = bench.records.known("j")
+    assert job is not None
+    assert job.state is after
+
+
+def test_work_for_a_destination_that_is_no_more_is_still_done(engine: Bench) -> None:
+    """A worker also listens to the queue of a destination that was renamed, as long as something stands there."""
+    assert isinstance(engine.chain, DbosChain)
+    replace(engine.chain.store, destinations=("pacs", "old")).prepare()
+    engine.add(state=State.DELIVERING, verdict=TAKEN)
+    engine.chain.put(Work(DELIVER, "j", 0, "old"))
+    assert engine.done(1) == [Work(DELIVER, "j", 0, "old").id]
+
+
+def test_who_only_asks_changes_no_queue(engine: Bench) -> None:
+    """A command with other settings leaves it to workers how much of a queue is done at once."""
+    assert isinstance(engine.chain, DbosChain)
+    store = engine.chain.store
+    replace(store, series_at_once=3).prepare()
+    assert _at_once(store) == 1
+    replace(store, series_at_once=2).own()
+    assert _at_once(store) == 2
+
+
+def _at_once(store: Store) -> int | None:
+    client = store.client()
+    queue = client.retrieve_queue(GPU)
+    client.destroy()
+    assert queue is not None
+    return queue.worker_concurrency
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Visit:
 
 def test_several_are_in_hand_together() -> None:
     """Two are in at the same moment."""
-    hands = Hands()
+    hands = Hands(2)
     with ThreadPoolExecutor() as pool:
         first, second = Visit(hands, pool), Visit(hands, pool)
         assert first.inside.wait(LONG_S)
@@ -47,9 +47,25 @@ def test_several_are_in_hand_together() -> None:
         second.leave()
 
 
+def test_there_are_no_more_than_allowed() -> None:
+    """A third waits until one of two is through."""
+    hands = Hands(2)
+    with ThreadPoolExecutor() as pool:
+        first, second = Visit(hands, pool), Visit(hands, pool)
+        assert first.inside.wait(LONG_S)
+        assert second.inside.wait(LONG_S)
+        third = Visit(hands, pool)
+        assert third.looked.wait(LONG_S)
+        assert not third.inside.is_set()
+        first.leave()
+        assert third.inside.wait(LONG_S)
+        second.leave()
+        third.leave()
+
+
 def test_one_that_comes_alone_has_nobody_beside_it() -> None:
     """It waits for those who are in; who comes after it waits for it."""
-    hands = Hands()
+    hands = Hands(2)
     with ThreadPoolExecutor() as pool:
         first, suspect = Visit(hands, pool), None
         assert first.inside.wait(LONG_S)
@@ -70,7 +86,7 @@ def test_one_that_comes_alone_has_nobody_beside_it() -> None:
 @pytest.mark.parametrize("fails", ["while waiting", "in hand"])
 def test_who_fails_leaves_nobody_waiting(fails: str) -> None:
     """A job cancelled while it waits, or failed in hand, lets the next one in."""
-    hands = Hands()
+    hands = Hands(2)
 
     def stop() -> None:
         raise Cancelled("cancelled by a person")
