@@ -29,6 +29,7 @@ from spineps_pacs.outlets import confirmation, destination, rule, web_peer
 from spineps_pacs.producing import Loaded, judge, produce, recipe, urgency, with_models
 from spineps_pacs.settings import Live, Settings, secret
 from spineps_pacs.shadowing import Shadow, tidy
+from spineps_pacs.storage.belonging import bind
 from spineps_pacs.storage.datasets import DatasetFolder
 from spineps_pacs.storage.marks import Marks
 from spineps_pacs.storage.records import SqlRecords
@@ -75,21 +76,31 @@ class Shared:
 
 def shared(current: Settings) -> Shared:
     """Opens the data folder and the database, and makes what is missing in them."""
-    folder = current.node.data_folder
+    folder, url = current.node.data_folder, database_url(current)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        database = _bound(url, folder)  # before anything is made in what may be no more than a mount point
         salt = logs.site_salt(current.node.salt_file or folder / "salt")
         inbox, outbox = DatasetFolder(folder / "inbox"), DatasetFolder(folder / "outbox")
     except OSError as error:
         raise SettingsError(f"the data folder {folder} cannot be used: {error.strerror}") from error
-    url = database_url(current)
-    database = open_database(url)
     names, asked = tuple(d.name for d in current.destination), current.queue
     store = Store(url, names, asked.poll_s, asked.series_at_once)
     store.prepare()
     records = SqlRecords(database, lambda uid: logs.hashed(salt, uid))
     audit = AuditTrail(current.audit, current.dicom.ae_title, folder)
     return Shared(folder, salt, inbox, outbox, Marks(folder / "marks"), records, database, store, audit)
+
+
+def _bound(url: str, folder: Path) -> Any:
+    """The database, whose data folder this is."""
+    database = open_database(url)
+    try:
+        bind(database, folder)
+    except BaseException:
+        database.dispose()
+        raise
+    return database
 
 
 def chain(common: Shared, current: Settings) -> DbosChain:

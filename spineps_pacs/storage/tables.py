@@ -69,6 +69,9 @@ EVENTS = sa.Table(
 STEPS = {2: "ALTER TABLE jobs ADD COLUMN models TEXT NOT NULL DEFAULT '[]'"}
 """What makes of the tables of the version before those of this one; a column has a default, so that both can write."""
 
+FOLDER = sa.Table("data_folder", METADATA, sa.Column("id", sa.String(64), primary_key=True))
+"""One row, the id of the data folder that belongs to this database; a release before this one leaves it alone."""
+
 VERSION = sa.Table("records_version", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 
 
@@ -92,10 +95,14 @@ def open_database(url: str) -> sa.Engine:
     return engine
 
 
-def _prepare(connection: sa.Connection) -> None:
+def one_at_a_time(connection: sa.Connection) -> None:
+    """Two processes that start together must not both make what is missing; on SQLite every transaction is alone."""
     if connection.dialect.name == "postgresql":
-        # two processes that start together must not both make the tables
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7364061)"))
+
+
+def _prepare(connection: sa.Connection) -> None:
+    one_at_a_time(connection)
     METADATA.create_all(connection)
     found = connection.execute(sa.select(sa.func.max(VERSION.c.version))).scalar()
     if found is None:
