@@ -8,7 +8,7 @@ from spineps_pacs.analysis.answers import given, not_given
 from spineps_pacs.analysis.column import Column
 from spineps_pacs.analysis.frames import LEFT, POSTERIOR, UP, Frame, unit
 from spineps_pacs.analysis.shapes import Shape
-from spineps_pacs.domain.anatomy import SACRUM_NAME, VERTEBRAE
+from spineps_pacs.domain.anatomy import SACRUM_ID, SACRUM_NAME, VERTEBRAE
 from spineps_pacs.domain.masks import Levels
 from spineps_pacs.domain.report import Measurement, Missing
 
@@ -53,6 +53,8 @@ def angles(column: Column, levels: Levels) -> list[Measurement]:
     """Lordosis and kyphosis between named levels; both count their own curve as positive."""
     named = {VERTEBRAE[c.level].name: c.instance for c in levels.choices if c.level in VERTEBRAE}
     last = _last_thoracic(named)
+    if named and SACRUM_ID in column.sequence:
+        named[SACRUM_NAME] = SACRUM_ID
     return [
         _angle(column, named, "lordosis_cervical", (("C2", "lower"), ("C7", "lower")), 1.0),
         _angle(column, named, "kyphosis_thoracic", (("T4", "upper"), (last, "lower")), -1.0),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
 from spineps_pacs.analysis.alignment import angles, slips
 from spineps_pacs.analysis.canal import Tube, canal_numbers, cut, find_tube, no_canal
 from spineps_pacs.analysis.column import Column, find_column
@@ -11,6 +16,8 @@ from spineps_pacs.domain.anatomy import DISC_OFFSET, SACRUM_ID
 from spineps_pacs.domain.masks import InstanceMask, Levels, SemanticMask
 from spineps_pacs.domain.report import Measurement
 from spineps_pacs.domain.volume import Volume
+
+Mask = TypeVar("Mask", SemanticMask, InstanceMask)
 
 
 def measure(
@@ -22,6 +29,7 @@ def measure(
             raise ValueError(
                 f"a mask of {mask.geometry.shape} is not on the grid of the volume {volume.geometry.shape}"
             )
+    structures, instances = _slices_first(structures), _slices_first(instances)
     tube = find_tube(structures)
     column = find_column(structures, instances, levels, tube.points)
     vertebrae = [i for i in column.sequence if i != SACRUM_ID]
@@ -30,6 +38,17 @@ def measure(
     found += [m for i in _discs(column) for m in _disc(column, i)]
     found += [m for i in vertebrae for m in _canal(column, tube, i)]
     return (*found, *slips(column), *angles(column, levels))
+
+
+def _slices_first(mask: Mask) -> Mask:
+    """The mask with the axis from left to right first, whatever the order of the file."""
+    geometry = mask.geometry
+    a, b, c = ((0, 1, 2), (1, 0, 2), (2, 0, 1))[int(np.argmax(np.abs(geometry.directions[0])))]
+    if a == 0:
+        return mask
+    shape = (geometry.shape[a], geometry.shape[b], geometry.shape[c])
+    moved = replace(geometry, affine=geometry.affine[:, [a, b, c, 3]], shape=shape)
+    return replace(mask, labels=mask.labels.transpose(a, b, c), geometry=moved)
 
 
 def _vertebra(column: Column, instance: int) -> list[Measurement]:

@@ -65,7 +65,7 @@ def anomaly(report: Report) -> Code:
     Absent only when everything from C7 to the sacrum is in view; what is merely counted is undetermined.
     """
     kinds = {flag.kind for flag in report.flags}
-    named = {SACRUM_ID if c.instance == SACRUM_ID else c.level for c in report.levels.choices}
+    named = {c.level for c in report.levels.choices} | ({SACRUM_ID} & set(report.instances.ids()))
     if "numbering-anomaly" in kinds or named & _TRANSITIONAL.keys():
         return SUSPECTED
     if report.levels.method is LevelMethod.COUNTED or kinds & _ABOUT_NUMBERING or None in named:

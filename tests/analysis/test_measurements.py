@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -44,6 +46,20 @@ def test_every_answer_has_a_number_or_a_reason(masks: Masks) -> None:
 def test_the_same_masks_give_the_same_numbers(masks: Masks) -> None:
     """Measuring twice gives equal answers, to the last digit."""
     assert measured(masks, LEVELS) == measured(masks, LEVELS)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_order_of_the_axes_changes_no_number(masks: Masks, order: tuple[int, int, int]) -> None:
+    """As a NIfTI file may have them; which axis the slices lie along is told by the affine alone."""
+    geometry = masks[0].geometry
+    shape = tuple(geometry.shape[axis] for axis in order)
+    turned = Geometry(geometry.affine[:, [*order, 3]], shape)  # type: ignore[arg-type]
+    other = tuple(type(mask)(mask.labels.transpose(order), turned) for mask in masks)
+    found, wanted = measured(other, LEVELS), measured(masks, LEVELS)  # type: ignore[arg-type]
+    assert found.keys() == wanted.keys()
+    for key, answer in wanted.items():
+        assert (found[key].value, found[key].uncertainty) == pytest.approx((answer.value, answer.uncertainty)), key
+        assert found[key].reason == answer.reason
 
 
 def test_masks_of_another_grid_are_refused(masks: Masks) -> None:

@@ -12,6 +12,7 @@ from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.pipeline import PHASES, AnalysisSettings, overall
 from spineps_pacs.analysis.pipeline import analyse as analyse_all
 from spineps_pacs.analysis.semantic import SemanticSettings
+from spineps_pacs.domain.anatomy import SACRUM_ID
 from spineps_pacs.domain.errors import Cancelled, Unusable
 from spineps_pacs.domain.masks import LevelMethod
 from spineps_pacs.domain.ports import Engines
@@ -69,6 +70,13 @@ def test_numbers_belong_to_instances_of_the_mask(lumbar: Report) -> None:
     """Measurements are of what the masks hold."""
     assert {m.subject for m in lumbar.measurements if m.kind == "volume"} <= set(lumbar.instances.ids())
     assert lumbar.measurements
+
+
+def test_the_lumbar_lordosis_is_measured_down_to_the_sacrum(lumbar: Report) -> None:
+    """The sacrum is no vertebra that is named, and yet the angle's lower end; L1 is whole, so there is a number."""
+    (angle,) = (m for m in lumbar.measurements if m.kind == "lordosis_lumbar")
+    assert angle.value is not None, angle.reason
+    assert angle.other == SACRUM_ID
 
 
 def test_structures_are_delivered_when_vertebrae_cannot_be_told_apart() -> None:

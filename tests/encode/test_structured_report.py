@@ -174,7 +174,9 @@ def test_all_sources_and_segs_are_evidence() -> None:
 def test_the_numbering_is_judged() -> None:
     """L6 is suspected, counting undetermined; all of C7 to S1 with nothing odd is absent, less is undetermined."""
     whole = (*range(7, 25), SACRUM_ID)
-    assert anomaly(case(Wish(levels=whole, rows=300))[0]).meaning == "Absent"
+    seen = case(Wish(levels=whole, rows=300))[0]
+    bones = tuple(c for c in seen.levels.choices if c.instance != SACRUM_ID)  # as the analysis tells them
+    assert anomaly(replace(seen, levels=replace(seen.levels, choices=bones))).meaning == "Absent"
     assert anomaly(case()[0]).meaning == "Undetermined"
     assert anomaly(case(Wish(levels=(24, LEVEL_IDS["L6"], SACRUM_ID)))[0]).meaning == "Suspected"
     assert anomaly(case(Wish(levels=(None, None)))[0]).meaning == "Undetermined"
