@@ -16,6 +16,7 @@ from spineps_pacs.domain.anatomy import (
     ENDPLATE_OFFSET,
     LEVEL_IDS,
     SACRUM_ID,
+    VERTEBRAE_BELOW,
 )
 from spineps_pacs.domain.masks import InstanceMask, Levels, SemanticMask
 from spineps_pacs.domain.volume import Floats
@@ -75,7 +76,7 @@ def _sorted(made: dict[int, Shape | str]) -> tuple[dict[int, Shape], dict[int, s
 
 
 def _order(levels: Levels, instances: InstanceMask) -> tuple[int, ...]:
-    present = [i for i in instances.ids() if i < DISC_OFFSET]
+    present = [i for i in instances.ids() if i < VERTEBRAE_BELOW]
     place = {c.instance: c.position for c in levels.choices}
     return tuple(sorted(present, key=lambda i: (i == SACRUM_ID, place.get(i, 100 + i))))
 

@@ -23,14 +23,13 @@ from spineps_pacs.domain.anatomy import (
     LEVEL_IDS,
     METAL_ID,
     SACRUM_ID,
+    VERTEBRAE_BELOW,
 )
 
 SUPERIOR_ID, INFERIOR_ID, DENS_ID, AXIS_VERTEBRA = 52, 53, 51, 2
 T13_ID = LEVEL_IDS["T13"]
 ROUNDS = 14
 """Steps by which vertebrae grow into the endplates."""
-VERTEBRAE_BELOW = 40
-"""Numbers of vertebrae lie below this."""
 
 
 def completed(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spineps_pacs.analysis.answers import given, not_given
-from spineps_pacs.domain.anatomy import DISC_OFFSET, ENDPLATE_OFFSET, STRUCTURES
+from spineps_pacs.domain.anatomy import DISC_OFFSET, ENDPLATE_OFFSET, STRUCTURES, VERTEBRAE_BELOW
 from spineps_pacs.domain.masks import InstanceMask, SemanticMask
 from spineps_pacs.domain.report import Measurement, Missing
 
@@ -26,6 +26,8 @@ def _of_instances(instances: InstanceMask) -> list[Measurement]:
     boxes = ndimage.find_objects(instances.labels)
     found = []
     for i in np.flatnonzero(counts)[1:]:
+        if VERTEBRAE_BELOW <= i <= DISC_OFFSET:
+            continue  # metal
         kind = "volume" if i < DISC_OFFSET else "disc_volume"
         if int(i) in cut:
             found.append(not_given(kind, int(i), "it is cut by the field of view"))

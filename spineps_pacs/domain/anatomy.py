@@ -94,7 +94,8 @@ STRUCTURES: tuple[Structure, ...] = (
 """The 14 structures of the paper. PS3.16: 26, 41-48, 60, 61. SNOMED: 49, 100. Private: endplate."""
 
 SACRUM_ID, CORD_ID, CANAL_ID, DISC_ID, CORPUS_ID, ENDPLATE_ID, METAL_ID = 26, 60, 61, 100, 49, 62, 80
-DISC_OFFSET, ENDPLATE_OFFSET = 100, 200
+VERTEBRAE_BELOW, DISC_OFFSET, ENDPLATE_OFFSET = 40, 100, 200
+"""In an instance mask: vertebrae lie below the first; metal (80) is none. Discs and endplates lie above the others."""
 
 
 @dataclass(frozen=True)

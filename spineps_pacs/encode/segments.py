@@ -22,6 +22,7 @@ from spineps_pacs.domain.anatomy import (
     STRUCTURES,
     VERTEBRA,
     VERTEBRAE,
+    VERTEBRAE_BELOW,
     Code,
     Structure,
     counted_rgb,
@@ -86,11 +87,11 @@ def absent_structures(report: Report) -> tuple[str, ...]:
 def level_segments(report: Report) -> tuple[Segment, ...]:
     """Vertebrae and sacrum from the head down, then discs from the head down."""
     present = sorted(present_ids(report.instances.labels))
-    choices = _ordered(report, [i for i in present if i < DISC_OFFSET])
+    choices = _ordered(report, [i for i in present if i < VERTEBRAE_BELOW])
     known = {choice.instance: n for n, choice in enumerate(choices)}
     bones = [_vertebra(choice) for choice in choices if choice.instance in present]
     discs = [i for i in present if DISC_OFFSET < i < ENDPLATE_OFFSET]
-    discs.sort(key=lambda i: known.get(i - DISC_OFFSET, i))
+    discs.sort(key=lambda i: known.get(i - DISC_OFFSET, -1))  # none above it: it lies over the topmost
     return numbered(_distinct([*bones, *(_disc(i, choices) for i in discs)]))
 
 
@@ -169,33 +170,61 @@ def _doubt(choice: LevelChoice | None) -> str:
 def _disc(instance: int, choices: list[LevelChoice]) -> Segment:
     above = instance - DISC_OFFSET
     place = next((n for n, choice in enumerate(choices) if choice.instance == above), None)
+    if place is None and choices:
+        return _topmost_disc(instance, choices[0])
     choice = choices[place] if place is not None else LevelChoice(above, above, None)
     upper = _level(choice)
     if upper is None or upper == SACRUM_ID:
-        return _counted_disc(instance, choice)
+        return _disc_below(instance, choice)
     below = choices[place + 1] if place is not None and place + 1 < len(choices) else None
     lower = (_level(below) if below else None) or _usual_next(upper)
-    names = VERTEBRAE[upper].name, VERTEBRAE[lower].name
+    return replace(_named_disc(instance, (upper, lower), choice), choice=choice)
+
+
+def _topmost_disc(instance: int, first: LevelChoice) -> Segment:
+    """The disc over the topmost vertebra, whose upper neighbour is out of view: it is named by the lower one."""
+    lower = first.level
+    if lower is None or lower == HEAD_TO_TAIL[0]:
+        site = private("DCOUNT0", "Disc above vertebra 1 (counted)")
+        return _counted_disc(instance, ("disc above vertebra 1 (counted)", "disc above counted 1", site), 0)
+    return _named_disc(instance, (_usual_before(lower), lower), first)
+
+
+def _named_disc(instance: int, pair: tuple[int, int], doubted: LevelChoice) -> Segment:
+    """The disc between two levels; its name is as sure as the choice that it comes from."""
+    upper, names = pair[0], (VERTEBRAE[pair[0]].name, VERTEBRAE[pair[1]].name)
     code = disc_code(*names)
     return Segment(
-        0, disc_name(*names) + _doubt(choice), disc_name(*names), (instance,), code, None, VERTEBRAE[upper].region,
-        disc_rgb(upper), DISC, code, DISC, instance, choice,
+        0, disc_name(*names) + _doubt(doubted), disc_name(*names), (instance,), code, None, VERTEBRAE[upper].region,
+        disc_rgb(upper), DISC, code, DISC, instance,
     )  # fmt: skip
 
 
-def _counted_disc(instance: int, choice: LevelChoice) -> Segment:
-    label = f"disc below vertebra {choice.position} (counted)"
-    site = private(f"DCOUNT{choice.position}", f"Disc below vertebra {choice.position} (counted)")
-    r, g, b = counted_rgb(choice.position)
+def _disc_below(instance: int, choice: LevelChoice) -> Segment:
+    n = choice.position
+    site = private(f"DCOUNT{n}", f"Disc below vertebra {n} (counted)")
+    names = f"disc below vertebra {n} (counted)", f"disc below counted {n}", site
+    return replace(_counted_disc(instance, names, n), choice=choice)
+
+
+def _counted_disc(instance: int, names: tuple[str, str, Code], position: int) -> Segment:
+    """A disc without a level; `names` are its label, its key and its code."""
+    label, key, site = names
+    r, g, b = counted_rgb(position)
     colour = ((2 * r + 255) // 3, (2 * g + 255) // 3, (2 * b + 255) // 3)  # as domain/anatomy.py does for named ones
-    key = f"disc below counted {choice.position}"
-    return Segment(0, label, key, (instance,), DISC, None, SPINE, colour, DISC, site, DISC, instance, choice)
+    return Segment(0, label, key, (instance,), DISC, None, SPINE, colour, DISC, site, DISC, instance)
 
 
 def _usual_next(level: int) -> int:
     """The level below in a spine without anomalies."""
     after = HEAD_TO_TAIL[HEAD_TO_TAIL.index(level) + 1 :]
     return next(i for i in after if i not in _ANOMALOUS)
+
+
+def _usual_before(level: int) -> int:
+    """The level above in a spine without anomalies."""
+    before = HEAD_TO_TAIL[: HEAD_TO_TAIL.index(level)]
+    return next(i for i in reversed(before) if i not in _ANOMALOUS)
 
 
 def _distinct(segments: list[Segment]) -> list[Segment]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from encode.cases import Wish, case, whole_spine
-from spineps_pacs.domain.anatomy import PRIVATE_SCHEME, SACRUM_ID, STRUCTURES, VERTEBRAE
+from spineps_pacs.domain.anatomy import METAL_ID, PRIVATE_SCHEME, SACRUM_ID, STRUCTURES, VERTEBRAE
 from spineps_pacs.domain.masks import UNCONFIRMED, LevelChoice, SemanticMask
 from spineps_pacs.encode.segments import absent_structures, level_segments, picked, relabelled, structure_segments
 
@@ -78,6 +78,49 @@ def test_a_disc_at_the_lower_edge_is_named_by_the_usual_neighbour() -> None:
     mask[3, 150:155, 9:20] = 123
     found = level_segments(replace(report, instances=replace(report.instances, labels=mask)))
     assert [segment.label for segment in found if segment.disc] == ["L3-L4", "L4-L5"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "label", "code"),
+    [
+        ((20, 21), "T12-L1", "76206002"),
+        ((28, 20), "T12-T13", "IVD_T12_T13"),
+        ((25, SACRUM_ID), "L5-L6", "IVD_L5_L6"),
+        ((2, 3), "C1-C2", "IVD_C1_C2"),
+        ((None, None), "disc above vertebra 1 (counted)", "DCOUNT0"),
+        ((1, 2), "disc above vertebra 1 (counted)", "DCOUNT0"),
+    ],
+)
+def test_a_disc_at_the_upper_edge_is_named_by_the_vertebra_below(
+    levels: tuple[int | None, ...], label: str, code: str
+) -> None:
+    """A disc over the topmost vertebra is T12-L1 over L1, first of the discs, with a code of its own."""
+    report, _ = case(Wish(levels=levels))
+    mask = report.instances.labels.copy()
+    mask[3, 1:5, 9:20] = 119  # whatever its number, no vertebra above it is in the mask
+    found = [s for s in level_segments(replace(report, instances=replace(report.instances, labels=mask))) if s.disc]
+    assert (found[0].label, found[0].level.value, found[0].ids) == (label, code, (119,))
+    assert len({s.level for s in found}) == len({s.key for s in found}) == len(found) == 2
+
+
+def test_the_disc_over_an_unconfirmed_name_is_as_unsure() -> None:
+    """What is named after "L1?" is "T12-L1?"."""
+    report, _ = case(Wish(levels=(20, 21)))
+    mask = report.instances.labels.copy()
+    mask[3, 1:5, 9:20] = 119
+    choices = tuple(replace(c, flags=(UNCONFIRMED,)) if c.level == 20 else c for c in report.levels.choices)
+    doubted = replace(report, levels=replace(report.levels, choices=choices))
+    segments = level_segments(replace(doubted, instances=replace(report.instances, labels=mask)))
+    assert [segment.label for segment in segments] == ["L1?", "L2", "T12-L1?", "L1-L2?"]
+
+
+def test_metal_is_no_vertebra() -> None:
+    """An implant (80) keeps its voxels in the mask, and is no segment among the levels."""
+    report, _ = case()
+    mask = report.instances.labels.copy()
+    mask[2:4, 20:25, 30:34] = METAL_ID
+    implanted = replace(report, instances=replace(report.instances, labels=mask))
+    assert [s.label for s in level_segments(implanted)] == [s.label for s in level_segments(report)]
 
 
 def test_endplates_are_one_segment() -> None:
