@@ -250,7 +250,7 @@ def noise_rows(folder: Path, name: str) -> Iterator[Row]:
     """The reference beside itself, its N4 once on one thread and once on two: as sharp as its answer is."""
     with np.load(answer_of(folder, name)) as one, np.load(answer_of(folder, name, 2)) as two:
         levels = (one["after_n4"].astype(np.int64), two["after_n4"].astype(np.int64))
-        yield "N4", True, f"{100 * float((levels[0] == levels[1]).mean()):.2f} % equal"
+        yield _levels("N4", levels)
         structures, instances = ((one[what], two[what]) for what in ("structures", "instances"))
     yield from _finals("final", (structures, instances))
 
