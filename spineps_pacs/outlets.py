@@ -13,7 +13,7 @@ from spineps_pacs.domain.ports import Confirmation, Destination
 from spineps_pacs.settings import Settings, secret
 
 if TYPE_CHECKING:
-    from spineps_pacs.delivery.peer import Peer
+    from spineps_pacs.delivery.peer import Peer, TlsFiles
     from spineps_pacs.delivery.web import WebPeer
     from spineps_pacs.intake.query import Archive
 
@@ -61,20 +61,28 @@ def confirmation(d: settings.Destination, current: Settings, notes: Any) -> Conf
 
 def peer(d: settings.Destination | settings.Pacs, current: Settings) -> Peer:
     """A DICOM peer of the settings."""
-    from spineps_pacs.delivery.peer import Peer, TlsFiles
+    from spineps_pacs.delivery.peer import Peer
 
-    given = getattr(d, "tls", None)
-    tls = None if given is None else TlsFiles(given.certificate, given.key, given.authority)
-    calling = getattr(d, "calling_ae", "") or current.dicom.ae_title
-    return Peer(d.host, d.port, d.called_ae or "ANY-SCP", calling, d.timeout_s, tls)
+    calling = d.calling_ae or current.dicom.ae_title
+    return Peer(d.host, d.port, d.called_ae or "ANY-SCP", calling, d.timeout_s, _tls_files(d.tls))
+
+
+def _tls_files(given: settings.Tls | None) -> TlsFiles | None:
+    from spineps_pacs.delivery.peer import TlsFiles
+
+    return None if given is None else TlsFiles(given.certificate, given.key, given.authority)
 
 
 def web_peer(d: settings.Destination | settings.Pacs | settings.Orthanc) -> WebPeer:
     """An HTTP peer of the settings."""
     from spineps_pacs.delivery.web import WebPeer
 
-    token = secret(getattr(d, "token_file", None))
-    return WebPeer(d.url.rstrip("/"), d.user, secret(d.password_file), token, d.timeout_s)
+    if isinstance(d, settings.Orthanc):
+        return WebPeer(d.url.rstrip("/"), d.user, secret(d.password_file), timeout_s=d.timeout_s)
+    if d.tls is not None and not d.url.startswith("https://"):
+        raise SettingsError(f"{d.name!r} has tls, but its url does not begin with https://")
+    token, tls = secret(d.token_file), _tls_files(d.tls)
+    return WebPeer(d.url.rstrip("/"), d.user, secret(d.password_file), token, d.timeout_s, tls)
 
 
 def archive(p: settings.Pacs, current: Settings, staging: Path, take: Callable[[Path], object]) -> Archive:

@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from spineps_pacs.delivery.peer import TlsFiles
 from spineps_pacs.domain.errors import TryAgain
 
 NONSENSE = (ValueError, KeyError, TypeError, AttributeError)
@@ -36,17 +37,19 @@ class WebPeer:
     password: str = ""
     token: str = ""
     timeout_s: float = 30.0
-    authority: str = ""
+    tls: TlsFiles | None = None
 
     def session(self) -> Session:
-        """A session with our credentials."""
+        """A session with our credentials; with our certificate, and the site's own authority, where they are named."""
         session = Session(self.timeout_s)
         if self.user:
             session.auth = (self.user, self.password)
         if self.token:
             session.headers["Authorization"] = f"Bearer {self.token}"
-        if self.authority:
-            session.verify = self.authority
+        if self.tls is not None:
+            self.tls.context()  # a file that cannot be used is named now, and not taken for a peer that is down
+            session.cert = (str(self.tls.certificate), str(self.tls.key))
+            session.verify = str(self.tls.authority) if self.tls.authority else True
         return session
 
 
