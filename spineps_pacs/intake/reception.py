@@ -27,6 +27,7 @@ from spineps_pacs.domain.series import Series, fingerprint
 URGENT = ("STAT", "HIGH")
 URGENT_PRIORITY, NORMAL_PRIORITY = 1, 100
 NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+GIVEN_UP = (State.SUPERSEDED, State.CANCELLED, State.FAILED)
 SETTLED_S = 0.05
 """Longer than a tick of the file system's clock: a series that is taken can be told from one that grew just then."""
 
@@ -116,6 +117,8 @@ class Reception:
         self._salt = salt
         self._patience = patience
         self._clock = clock
+        self._believed: set[str] = set()
+        """Series whose mark "taken" was held against the records once: these may be older, out of a back-up."""
 
     def arrived(self, path: Path, source: Source, study_uid: str | None = None) -> Arrival:
         """Takes in one complete file; safe in the inbox when this returns.
@@ -146,15 +149,17 @@ class Reception:
     def sweep(self) -> list[str]:
         """Makes a job of each complete series that has none yet; gives their ids.
 
-        A series that the disk does not give just now holds no other up; TryAgain is raised when those are done.
+        A series that the disk does not give just now, or never, holds no other up; that is raised when those are done.
         """
         made: list[str] = []
-        later: TryAgain | None = None
-        for key in self._inbox.quiet(self._clock()):
+        later: TryAgain | OSError | None = None
+        keys = self._inbox.quiet(self._clock())
+        self._believed.intersection_update(keys)
+        for key in keys:
             try:
                 if self._open(key) and self._is_complete(key):
                     made += self._take(key)
-            except TryAgain as reason:
+            except (TryAgain, OSError) as reason:
                 later = reason
         if later is not None:
             raise later
@@ -177,7 +182,23 @@ class Reception:
     def _open(self, key: str) -> bool:
         """True when something of the series was not yet taken; a folder that was made for an image is nothing yet."""
         taken = self._notes.get(key, "taken") == repr(self._inbox.changed(key))
-        return not taken and bool(self._inbox.names(key))
+        return not (taken and self._is_believed(key)) and bool(self._inbox.names(key))
+
+    def _is_believed(self, key: str) -> bool:
+        """True when the records know the job of a series that is marked as taken; asked once for each series."""
+        if key not in self._believed and self._is_recorded(key):
+            self._believed.add(key)
+        return key in self._believed
+
+    def _is_recorded(self, key: str) -> bool:
+        """An erased job counts while a younger one of the series still needs the images; else they came after it."""
+        named = self._notes.get(key, "job")  # a release before named none
+        job = self._records.known(named) if named else None
+        if named and job is None:
+            return False
+        note = json.loads(self._notes.get(key, "source") or "{}")
+        series_uid = note.get("series_uid") or (job.series_uid if job else "")
+        return any(not self._records.erased(one.id) for one in self._records.find(series_uid=str(series_uid)))
 
     def _is_complete(self, key: str) -> bool:
         patience, last, now = self._patience(), self._inbox.changed(key), self._clock()
@@ -211,16 +232,18 @@ class Reception:
             self._records.link(job.id, self._patient(series))
             self._supersede(job)
             self._chain.enqueue(known)
+        self._notes.put(key, "job", job.id)
         self._notes.put(key, "taken", repr(changed))
+        self._believed.add(key)
         return [job.id] if new or begins else []
 
     def _add(self, job: Job, note: dict[str, Any]) -> bool:
-        """True when the job is new; one whose data was erased begins anew."""
+        """True when the job is new; one whose data was erased begins anew, unless its successor is still kept."""
         if self._records.known(job.id) is None:
             who, address = str(note.get("name", "")), str(note.get("address", ""))
             self._audit(AuditEvent(TRANSFERRED, CREATE, who, address=address, study_uid=job.study_uid))
             return self._records.add(job)
-        if self._records.erased(job.id):
+        if self._records.erased(job.id) and not self._is_replaced(job):
             self._records.again(job.id, State.ARRIVING, "arrived again after its data was erased")
         return False
 
@@ -254,12 +277,24 @@ class Reception:
         )
 
     def _supersede(self, job: Job) -> None:
-        """Older jobs of the same series saw another set of slices; their work ends."""
+        """Older jobs of the same series saw another set of slices, or were of other models or settings; they end."""
         for old in self._records.find(series_uid=job.series_uid):
-            if old.fingerprint != job.fingerprint and old.state is not State.SUPERSEDED:
-                turn = self._records.again(old.id, old.state, "the series changed")
-                self._records.move(old.id, turn, State.SUPERSEDED, f"the series changed: see job {job.id}")
+            if old.id != job.id and old.state is not State.SUPERSEDED:
+                same = old.fingerprint == job.fingerprint
+                reason = "analysed with other models or settings" if same else "the series changed"
+                turn = self._records.again(old.id, old.state, reason)
+                self._records.move(old.id, turn, State.SUPERSEDED, f"{reason}: see job {job.id}")
                 self._chain.cancel(old.id)
+
+    def _is_replaced(self, job: Job) -> bool:
+        """True when another job has these slices in hand, as when a person named other models for them."""
+        return any(
+            old.id != job.id
+            and old.fingerprint == job.fingerprint
+            and old.state not in GIVEN_UP
+            and not self._records.erased(old.id)
+            for old in self._records.find(series_uid=job.series_uid)
+        )
 
     def _patient(self, series: Series) -> str:
         header = series.datasets[0]

@@ -180,7 +180,7 @@ class DatasetFolder:
 
     def _folders(self) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self._root) as entries:
-            yield from (entry for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            yield from (entry for entry in entries if SAFE.fullmatch(entry.name) and entry.is_dir())
 
 
 def _safe(name: str) -> str:

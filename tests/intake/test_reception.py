@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -298,6 +300,39 @@ def test_a_series_that_the_disk_does_not_give_holds_no_other_up(node: Node) -> N
     node.inbox.load = load  # type: ignore[method-assign]
     assert len(node.door.sweep()) == 1
     assert {job.state for job in node.jobs()} == {State.ARRIVING}
+
+
+def test_a_folder_that_cannot_be_read_holds_no_other_up(node: Node) -> None:
+    """As one that belongs to root: the others become jobs, and the loop hears of it."""
+    node.send("a", "b", "c")
+    node.clock.now += 60
+    names, key = node.inbox.names, node.inbox.quiet(node.clock.now)[0]
+
+    def closed(wanted: str) -> tuple[str, ...]:
+        if wanted == key:
+            raise PermissionError(13, "Permission denied")
+        return names(wanted)
+
+    node.inbox.names = closed  # type: ignore[method-assign]
+    with pytest.raises(PermissionError):
+        node.door.sweep()
+    assert len(node.jobs()) == 2
+
+
+def test_folders_of_others_are_no_series(tmp_path: Path, node: Node) -> None:
+    """What a file system or a storage box puts in the inbox stops nothing."""
+    inbox = DatasetFolder(tmp_path / "true", node.clock)
+    for name in ("@eaDir", "lost+found", "System Volume Information", "#recycle"):
+        (tmp_path / "true" / name).mkdir()
+        (tmp_path / "true" / name / "x").write_bytes(b"x")
+    (path,) = write(series_of("a", 1), tmp_path)
+    door = Reception(
+        Desk(inbox, node.notes, node.records, node.chain), "recipe", b"salt", lambda: Patience(0.0), node.clock
+    )
+    key = door.arrived(path, MR1).key
+    os.utime(tmp_path / "true" / key, (node.clock.now - 60,) * 2)
+    assert len(door.sweep()) == 1
+    assert inbox.quiet(math.inf) == [key]
 
 
 def test_no_broken_file_holds_a_sweep_up(node: Node) -> None:
