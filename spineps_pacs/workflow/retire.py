@@ -47,9 +47,22 @@ class Retirement:
         self._clock = clock
 
     def step(self) -> list[str]:
-        """Erases all that is due; gives the jobs."""
+        """Erases all that is due; gives the jobs.
+
+        One whose folder the disk does not give up holds no other up; OSError is raised when those are done.
+        """
         before = self._clock() - self._keep_hours() * HOUR_S
-        return [job.id for job in self._records.due(before) if self._retire(job, before)]
+        gone: list[str] = []
+        fault: OSError | None = None
+        for job in self._records.due(before):
+            try:
+                if self._retire(job, before):
+                    gone.append(job.id)
+            except OSError as error:
+                fault = error
+        if fault is not None:
+            raise fault
+        return gone
 
     def _retire(self, job: Job, before: float) -> bool:
         """False where the job is needed once more: it was started anew meanwhile, or its series comes again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -284,6 +285,29 @@ def test_a_job_that_was_started_anew_meanwhile_is_not_erased(store: tuple[Clock,
     assert Retirement(kept, known, lambda: 72.0, clock).step() == []
     assert kept.outbox.names("j") == ("report.x.dcm",)
     assert not known.erased("j")
+
+
+def test_a_folder_that_cannot_be_removed_holds_no_other_up(store: tuple[Clock, DictRecords, Kept]) -> None:
+    """As one that belongs to root: what is due after it is erased all the same, and the loop hears of it each time."""
+    clock, known, kept = store
+    clock.now += 1
+    known.add(Job("k", uid("b", "series"), "1", "f", State.CONFIRMED))
+    clock.now += 73 * 3600
+    forget, key = kept.inbox.forget, fingerprint([uid("a", "series")])
+
+    def closed(wanted: str, before: float = math.inf) -> bool:
+        if wanted == key:
+            raise PermissionError(13, "Permission denied")
+        return forget(wanted, before)
+
+    kept.inbox.forget = closed  # type: ignore[method-assign]
+    retirement = Retirement(kept, known, lambda: 72.0, clock)
+    for _ in range(2):
+        with pytest.raises(PermissionError):
+            retirement.step()
+        assert (known.erased("j"), known.erased("k")) == (False, True)
+    kept.inbox.forget = forget  # type: ignore[method-assign]
+    assert retirement.step() == ["j"]
 
 
 def test_a_process_that_cannot_be_started_now_is_started_later() -> None:
