@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from spineps_pacs.analysis.pixels import Decoder
 from spineps_pacs.analysis.planes import Plane, pixel_digest, planes
 from spineps_pacs.analysis.stacks import Stack, affine, stacks
+from spineps_pacs.domain.dixon import shows_fat
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.series import Series
 from spineps_pacs.domain.volume import Frame, Geometry, Volume
@@ -64,7 +65,7 @@ def found_in(every: Iterable[Plane]) -> tuple[FoundVolume, ...]:
 
 
 def choose(found: Sequence[FoundVolume], wanted: int | None = None) -> FoundVolume:
-    """By number; else by plane, component and size, then the longest plausible T2 echo."""
+    """By number; else by plane, component, not of fat alone, and size, then the longest plausible T2 echo."""
     if not found:
         raise Unusable("the series holds no image")
     if wanted is not None:
@@ -196,7 +197,7 @@ def _rank(found: FoundVolume, among: Sequence[FoundVolume]) -> tuple[float, ...]
     """Higher is better. The last two only break ties: more slices, then the first listed."""
     stack = found.stack
     if any(plane.flaw for plane in stack.planes):
-        return (-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, float(-found.number))
+        return (-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, float(-found.number))
     plane = plane_name(stack)[0]
     most = max(it.shape[0] for it in among if not it.stack.planes[0].flaw and plane_name(it.stack)[0] == plane)
     echo = found.echo_time_ms or 0.0
@@ -205,6 +206,7 @@ def _rank(found: FoundVolume, among: Sequence[FoundVolume]) -> tuple[float, ...]
     return (
         float(plane == "sagittal"),
         float(not any(_is_complex_part(it) for it in stack.planes)),
+        float(not any(shows_fat(str(it.marks.get("image type", ""))) for it in stack.planes)),
         float(found.shape[0] * 2 >= most),
         -weighted,
         echo if echo <= LONGEST_T2_ECHO_MS else -echo,

@@ -11,6 +11,7 @@ from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from spineps_pacs.domain.dixon import FAT, shows_fat
 from spineps_pacs.domain.job import Finding, Verdict
 from spineps_pacs.intake.expression import Expression, parse
 from spineps_pacs.intake.facts import Facts, measure
@@ -173,6 +174,13 @@ def magnitude(facts: Facts, _: Limits) -> Check:
     return Check(passed, value, "magnitude", f"{value} → no magnitude images")
 
 
+def not_fat(facts: Facts, _: Limits) -> Check:
+    """Of Dixon images, not those of fat or opposed phase alone; beside water or in phase they do not matter."""
+    passed = not facts.image_types or not all(shows_fat(kind) for kind in facts.image_types)
+    value = ", ".join(sorted(facts.kinds & FAT)) or "none"
+    return Check(passed, value, "water or in phase", f"{value} → only fat or opposed phase")
+
+
 def not_mosaic(facts: Facts, _: Limits) -> Check:
     """One slice in one image."""
     tiled = facts.kinds & {"MOSAIC", "VFRAME"}
@@ -333,6 +341,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("derivation", original),
     ("mosaic", not_mosaic),
     ("component", magnitude),
+    ("Dixon", not_fat),
     ("diffusion", not_diffusion),
     ("one orientation", one_orientation),
     ("orientation", orientation),

@@ -128,6 +128,22 @@ def test_what_differs_splits_a_series(attribute: str, value: object, role: str) 
     assert any("as plausible" in note for note in chosen.notes) == ambiguous
 
 
+@pytest.mark.parametrize(
+    ("fat", "water"), [("FAT", "WATER"), ("F", "W"), ("OPP_PHASE", "IN_PHASE"), ("OP", "IP"), ("FAT", "IN_PHASE")]
+)
+def test_of_dixon_images_fat_and_opposed_phase_are_not_chosen(fat: str, water: str) -> None:
+    """Whatever comes first by name: water or in phase is the volume, without a rival."""
+    every = [
+        it
+        for seed, kind in enumerate((water, fat))
+        for it in made.series(*made.grid(), seed=seed, ImageType=["ORIGINAL", "PRIMARY", "DIXON", kind])
+    ]
+    chosen = rebuild(made.gathered(every))
+    assert made.differs(chosen) == 0
+    assert not chosen.notes
+    assert made.differs(rebuild(made.gathered(every[7:])), seed=1) == 0, "alone, it is still a volume"
+
+
 def test_the_attribute_that_makes_whole_volumes_splits_a_time_series() -> None:
     """Trigger times of interleaved slices meet by chance in few values; the acquisition number tells the volumes."""
     every = [

@@ -78,6 +78,10 @@ def test_the_reason_of_a_t1_series_names_value_and_limit() -> None:
         ({"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}, "image type"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "component"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "SE"]}, "component"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "DIXON", "FAT"]}, "Dixon"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "F", "F", "SE"]}, "Dixon"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "DIXON", "OPP_PHASE"]}, "Dixon"),
+        ({"ImageType": lambda at: ["ORIGINAL", "PRIMARY", "OP" if at % 2 else "OUT_PHASE"]}, "Dixon"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "mosaic"),
         ({"DiffusionBValue": 800.0}, "diffusion"),
         ({"ScanningSequence": "GR"}, "pulse sequence"),
@@ -106,6 +110,10 @@ def test_each_rule_skips_what_it_is_for(attributes: dict[str, object], rule: str
         {"ImageType": ["DERIVED", "PRIMARY", "M", "ND", "COMP_SP", "COMPOSED"]},
         {"ImageType": ["DERIVED", "SECONDARY", "MPR", "COMPOSED"]},
         {"ImageType": ["ORIGINAL", "PRIMARY", "M_SE", "M", "SE"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "DIXON", "WATER"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "IP", "IP", "SE"]},
+        {"ImageType": lambda at: ["ORIGINAL", "PRIMARY", "DIXON", "FAT" if at % 2 else "WATER"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M", "FATSAT", "OPTIMIZED", "FFE"]},
         {"BodyPartExamined": "HEAD", "SeriesDescription": "HWS t2_tse_sag"},
         {"BodyPartExamined": "", "SeriesDescription": "sag T2 rachis lombaire"},
         {"BodyPartExamined": "", "SeriesDescription": "腰椎 T2 SAG"},
@@ -123,6 +131,12 @@ def test_each_rule_skips_what_it_is_for(attributes: dict[str, object], rule: str
 def test_what_is_ours_is_taken(attributes: dict[str, object]) -> None:
     """Composed spines, odd body parts, other languages, missing texts, dual echoes: still ours."""
     assert failed(spine(**attributes)) == []
+
+
+def test_the_reason_of_a_fat_series_is_a_sentence() -> None:
+    """The words that were found, and what follows."""
+    verdict = judge(spine(ImageType=["ORIGINAL", "PRIMARY", "DIXON", "FAT"]), LIMITS)
+    assert verdict.reason == "Dixon: FAT → only fat or opposed phase"
 
 
 def test_too_few_slices_and_large_steps_are_skipped() -> None:
