@@ -67,8 +67,11 @@ def truth(labels: Labels, spine: Spine) -> Ids:
     return np.asarray(found, dtype=np.uint16)
 
 
-def scan_of(number: int) -> tuple[int, Scan]:
-    """The field of view of a spine: how many vertebrae were asked for, and the scan; only what is near is rendered."""
+def scan_of(number: int) -> tuple[int, Scan | None]:
+    """The field of view of a spine: how many vertebrae were asked for, and the scan; only what is near is rendered.
+
+    None where a bent spine leaves the few slices just there.
+    """
     rng = np.random.default_rng([SEED, number])
     spine = draw_spine(SEED + number, random_wishes(rng))
     place = grid(spine, rng)
@@ -78,8 +81,11 @@ def scan_of(number: int) -> tuple[int, Scan]:
     start = int(rng.integers(len(order) - count + 1))
     near = crop(place, (_middle(place), slice(None), _around(spine, place, start, start + count)))
     labels = voxelise(spine, near.after)
+    ids, wanted = truth(labels, spine), order[start : start + count]
+    if not np.isin(ids, wanted).any():
+        return visible, None
     image = scan(spine, near.after, random_contrast(rng), rng)
-    return visible, _scan(image, labels, truth(labels, spine), order[start : start + count])
+    return visible, _scan(image, labels, ids, wanted)
 
 
 def _around(spine: Spine, place: Geometry, first: int, end: int) -> slice:
@@ -181,6 +187,8 @@ def main() -> None:
         done = {line["spine"] for line in _lines(given.out)}
         for number in sorted({*range(given.first, given.first + given.count)} - done):
             visible, seen = scan_of(number)
+            if seen is None:
+                continue
             line = {"spine": number, "asked": visible, **examined(engine, seen)}
             rng = np.random.default_rng([SEED, number, 1])
             line["joined"] = both(seen.image, seen.structures, seen.truth, engine, rng)

@@ -74,11 +74,17 @@ class Knowing:
         return self.said
 
 
+def test_a_spine_beside_the_slices_is_no_scan() -> None:
+    """So bent that nothing of what was asked for lies in the few slices around the middle."""
+    assert scan_of(2000)[1] is None
+
+
 def test_both_labellers_on_one_phantom() -> None:
     """The first counts from the dens, or names nothing without an anchor; a second that knows the truth agrees."""
     for number, anchor in ((9100, False), (9125, True)):
         visible, seen = scan_of(number)
         assert visible == 5
+        assert seen is not None
         bones = [int(n) for n in np.unique(seen.truth) if 0 < n < SACRUM_ID]
         engine = Once(Knowing(seen))
         told = examined(engine, seen)
