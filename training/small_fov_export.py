@@ -21,7 +21,7 @@ from training.small_fov_crops import Whole, draw, open_pool
 from training.small_fov_network import CLASSES, NAMING, SEGMENTATION, SmallFov, Step
 
 FILES = {SEGMENTATION: "synthetic-spine-seg3.onnx", NAMING: "synthetic-spine-seg26.onnx"}
-NAME, VERSION = "spineps-pacs embedded demonstration model (small-fov)", "2"
+NAME, VERSION = "spineps-pacs embedded demonstration model (small-fov)", "3"
 SETTLING = 60
 """Batches from which the norms' statistics are taken anew for the averaged weights."""
 
