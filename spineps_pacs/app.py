@@ -235,6 +235,7 @@ def _orthanc_door(half: Half, live: Live, common: Shared, door: Reception, queue
     serving = Serving(desk.app(), "127.0.0.1", now.listen_port)
     half.listen("orthanc", serving.start, serving.stop)
     half.loop(Loop("orthanc", 1.0, desk.step, trouble))
+    half.loop(Loop("orthanc notes", HOUR_S, intake.tidy, trouble))
 
 
 def _operators_desk(half: Half, live: Live, common: Shared, queue: DbosChain) -> None:

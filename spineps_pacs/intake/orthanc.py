@@ -6,6 +6,7 @@ What was handed over is a note until all of its images are in the inbox; a resta
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ import requests
 
 from spineps_pacs.domain.errors import TryAgain, Unusable
 from spineps_pacs.intake.dimse import Log
-from spineps_pacs.intake.reception import Arrival, Source
+from spineps_pacs.intake.reception import Arrival, Source, series_key
 
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
-HANDED, SERIES, NOW = "handed", "series", "now"
+HANDED, SERIES, NOW, LATER = "handed", "series", "now", "later"
 NORMAL = 100
 OURS_ALONE = {"SEG", "SR", "PR", "KO", "RTSTRUCT", "OT", "DOC"}
 CHUNK = 1 << 20
@@ -62,10 +63,16 @@ class OrthancIntake:
         self._peer = peer
         self._staging = staging
         self._log = log
+        self._noting = threading.Lock()
 
     def hand_over(self, orthanc_id: str, now: bool = False, priority: int = NORMAL) -> None:
-        """Notes the id of a series; on disk when this returns. `now`: whatever its modality."""
-        self._notes.put(orthanc_id, HANDED, f"{priority} {NOW if now else ''}".strip())
+        """Notes the id of a series; on disk when this returns. `now`: whatever its modality.
+
+        No two notes are alike: one that comes during a pull is not taken for the one that the pull began with.
+        """
+        note = f"{priority} {NOW if now else LATER} {uuid.uuid4().hex}"
+        with self._noting:
+            self._notes.put(orthanc_id, HANDED, note)
 
     def series_of(self, orthanc_id: str) -> str | None:
         """The SeriesInstanceUID behind an id of Orthanc, once it was pulled."""
@@ -75,17 +82,32 @@ class OrthancIntake:
         """Pulls what was handed over; gives how many series. One that fails stays noted."""
         pulled = 0
         for orthanc_id in self._notes.keys(HANDED):
+            note = self._notes.get(orthanc_id, HANDED) or ""
             try:
-                self._pull(orthanc_id)
+                self._pull(orthanc_id, note)
             except (TryAgain, requests.RequestException, OSError, ValueError) as error:
                 self._log("a series cannot be pulled from Orthanc yet", reason=type(error).__name__)
                 continue
-            self._notes.forget(orthanc_id, HANDED)
+            self._done(orthanc_id, note)
             pulled += 1
         return pulled
 
-    def _pull(self, orthanc_id: str) -> None:
-        priority, now = _noted(self._notes.get(orthanc_id, HANDED) or "")
+    def tidy(self) -> int:
+        """Forgets the UIDs of series that were erased; gives how many."""
+        known = {orthanc_id: self.series_of(orthanc_id) for orthanc_id in self._notes.keys(SERIES)}
+        gone = [one for one, series in known.items() if self._notes.get(series_key(series or ""), "source") is None]
+        for orthanc_id in gone:
+            self._notes.forget(orthanc_id, SERIES)
+        return len(gone)
+
+    def _done(self, orthanc_id: str, note: str) -> None:
+        """Forgets what was pulled, unless it was handed over once more: Orthanc may have more of it than was listed."""
+        with self._noting:
+            if (self._notes.get(orthanc_id, HANDED) or "") == note:
+                self._notes.forget(orthanc_id, HANDED)
+
+    def _pull(self, orthanc_id: str, note: str) -> None:
+        priority, now = _noted(note)
         with self._peer.session() as session:
             answer = session.get(f"{self._peer.url}/series/{orthanc_id}")
             if answer.status_code == requests.codes.not_found:
@@ -118,8 +140,8 @@ class OrthancIntake:
 
 
 def _noted(text: str) -> tuple[int, bool]:
-    """Priority, and whether a person wants it; a release before wrote "urgent" for both."""
+    """Priority, and whether a person wants it; releases before wrote "urgent" for both, or nothing after a priority."""
     if text == "urgent":
         return 1, True
-    priority, _, now = text.partition(" ")
-    return int(priority or NORMAL), now == NOW
+    priority, *rest = text.split() or [str(NORMAL)]
+    return int(priority), NOW in rest[:1]

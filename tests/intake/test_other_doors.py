@@ -23,6 +23,7 @@ from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.job import Job, State
 from spineps_pacs.intake.orthanc import OrthancIntake, OrthancPeer
 from spineps_pacs.intake.orthanc_desk import Back, OrthancDesk
+from spineps_pacs.intake.reception import Arrival, Reception, Source, series_key
 from spineps_pacs.intake.serving import Serving
 from spineps_pacs.intake.stow import StowLimits, stow_app
 
@@ -154,6 +155,66 @@ def test_orthanc_may_be_down_for_a_while(node: Node, orthanc: FakeOrthanc, pull:
     assert intake.step() == 0
     orthanc.broken = False
     assert intake.step() == 1
+
+
+@dataclass
+class Busy:
+    """A door at which something else happens before each image enters."""
+
+    door: Reception
+    meanwhile: Callable[[], None]
+
+    def arrived(self, path: Path, source: Source) -> Arrival:
+        self.meanwhile()
+        return self.door.arrived(path, source)
+
+    def complete(self, series_uid: str) -> None:
+        self.door.complete(series_uid)
+
+
+def test_what_is_handed_over_during_a_pull_is_pulled_after_it(
+    node: Node, orthanc: FakeOrthanc, pull: Pull, staging: Path
+) -> None:
+    """A slice that came when the list was read already: the plugin said so and was answered, so it counts."""
+    images, key = series_of("a"), series_key(uid("a", "series"))
+    series = {orthanc.keep(content_of(ds)) for ds in images[:5]}.pop()
+
+    def late() -> None:
+        if len(node.inbox.names(key)) == 3:
+            orthanc.keep(content_of(images[5]))
+            pull().hand_over(series)
+
+    peer = OrthancPeer(f"http://127.0.0.1:{orthanc.port}", requests.Session)
+    intake = OrthancIntake(Busy(node.door, late), node.notes, peer, staging, Told())
+    intake.hand_over(series)
+    assert [intake.step() for _ in range(3)] == [1, 1, 0]
+    assert len(node.inbox.names(key)) == 6
+
+
+@pytest.mark.parametrize(("text", "made"), [("urgent", [1]), ("7 now", [7]), ("20", []), ("", [])])
+def test_what_a_release_before_noted_is_pulled(
+    node: Node, orthanc: FakeOrthanc, pull: Pull, text: str, made: list[int]
+) -> None:
+    """With its priority; one that was wished "now" whatever its modality."""
+    series = {orthanc.keep(content_of(ds)) for ds in series_of("a", Modality="OT")}.pop()
+    node.notes.put(series, "handed", text)
+    assert pull().step() == 1
+    node.clock.now += 0.1
+    node.door.sweep()
+    assert [job.priority for job in node.jobs()] == made
+
+
+def test_no_note_of_orthanc_outlives_its_series(node: Node, orthanc: FakeOrthanc, pull: Pull) -> None:
+    """With the images goes the one place where the UID of the series stood beside Orthanc's id; not before."""
+    intake = pull()
+    series = [{orthanc.keep(content_of(ds)) for ds in series_of(name)}.pop() for name in ("a", "b")]
+    for orthanc_id in series:
+        intake.hand_over(orthanc_id)
+    intake.step()
+    assert intake.tidy() == 0
+    node.notes.forget(series_key(uid("a", "series")))  # as when it is erased
+    assert intake.tidy() == 1
+    assert [intake.series_of(orthanc_id) for orthanc_id in series] == [None, uid("b", "series")]
 
 
 def test_our_own_results_are_not_pulled(node: Node, orthanc: FakeOrthanc, pull: Pull) -> None:
