@@ -133,7 +133,9 @@ def _room(
 
 
 def _narrow(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Integers that were widened for the rescale go back to what holds them."""
+    """Integers widened for the rescale go back to what holds them; bytes do not hold their own differences."""
+    if values.dtype in (np.int8, np.uint8):
+        return values.astype(np.int16)
     if values.dtype != np.int64:
         return values
     low, top = int(values.min()), int(values.max())

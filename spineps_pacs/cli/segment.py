@@ -6,9 +6,10 @@ import gzip
 import json as json_module
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -39,13 +40,27 @@ PHASE_NAMES = {
 }
 Files = dict[str, bytes]
 
+NOWHERE = "the NIfTI file does not say how it lies (qform_code and sform_code are 0): left and right are not known"
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Placing:
+    """How a NIfTI file says where it lies: the affine that counts (RAS), and its two matrices with their codes."""
+
+    affine: NDArray[np.float64]
+    sform_code: int
+    qform: NDArray[np.float64] | None
+    qform_code: int
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What is segmented: the series of a DICOM path, or the volume of a NIfTI file with the file's affine (RAS)."""
+    """What is segmented: the series of a DICOM path, or the volume of a NIfTI file and how that is placed."""
 
     image: Series | Volume
-    affine: NDArray[np.float64] | None = None
+    placing: Placing | None = None
 
 
 def segment(
@@ -74,10 +89,13 @@ def segment(
     """
     from spineps_pacs.analysis.mode import Mode
     from spineps_pacs.analysis.pipeline import AnalysisSettings
+    from spineps_pacs.encode.referable import refuse_unreferable
 
     if out.exists() and not out.is_dir():
         raise Unusable(f"{out} is a file; --out names a folder")
     source = read(path, series)
+    if isinstance(source.image, Series):
+        refuse_unreferable(source.image)
     loaded = engines(Wanted(models, semantic, instance, labeling, mode, device))
     for warning in loaded.warnings:
         print(f"note: {warning}", file=sys.stderr)
@@ -105,26 +123,54 @@ def _nifti(path: Path) -> Source:
     """The file's own axes are kept; its affine runs to R, A, S."""
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     try:
+        if path.name.lower().endswith(".gz"):
+            _read_to_its_end(path)
         image: Any = nibabel.load(path)
         voxels = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError, gzip.BadGzipFile) as error:
+    except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError, zlib.error) as error:
         raise Unusable(f"{path.name} cannot be read as NIfTI: {error}") from error
     voxels = voxels[..., 0] if voxels.ndim == 4 and voxels.shape[3] == 1 else voxels
     if voxels.ndim != 3:
         raise Unusable(f"{path.name} has {voxels.ndim} dimensions, not 3")
+    placing = _placing(image)
+    volume = volume_of(voxels, placing.affine, ras=True)
+    if placing.sform_code or placing.qform_code:
+        return Source(volume, placing)
+    print(f"note: {NOWHERE}", file=sys.stderr)
+    return Source(replace(volume, notes=(NOWHERE,)), placing)
+
+
+def _read_to_its_end(path: Path) -> None:
+    """Raises where the checksum at the end is not that of the content: readers of images stop before it."""
+    with gzip.open(path) as file:
+        while file.read(_CHUNK):
+            pass
+
+
+def _placing(image: Any) -> Placing:
+    """A qform that is no rotation does not matter where the sform counts; it is left out then."""
     affine = np.asarray(image.affine, dtype=np.float64)
-    return Source(volume_of(voxels, affine, ras=True), affine)
+    try:
+        qform, code = image.get_qform(coded=True)
+    except ValueError:
+        qform, code = None, 0
+    return Placing(affine, int(image.get_sform(coded=True)[1]), qform, int(code))
 
 
 def volume_of(voxels: NDArray[Any], affine: NDArray[np.floating[Any]], *, ras: bool) -> Volume:
-    """An array with its affine as a Volume, axes as they are; the affine runs to R, A, S, else to L, P, S."""
+    """An array with its affine as a Volume, axes as they are; the affine runs to R, A, S, else to L, P, S.
+
+    The caller's array stays his own, to be written to. Bytes are widened: 127 - (-100) is no int8.
+    """
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) == 0:
         raise Unusable("the affine is not invertible")
     whole = RAS @ affine if ras else np.asarray(affine)
     i, j, k = voxels.shape
-    return Volume(np.ascontiguousarray(voxels), Geometry(whole, (i, j, k)))
+    wide = voxels.astype(np.int16) if voxels.dtype in (np.int8, np.uint8) else voxels
+    return Volume(np.ascontiguousarray(wide).view(), Geometry(whole, (i, j, k)))
 
 
 def _series(path: Path, wanted: str | None) -> Series:
@@ -204,23 +250,23 @@ def results(report: Report, source: Source, created: datetime) -> Files:
     from spineps_pacs.encode.side import side_outputs
 
     files = side_outputs(report) | {"preview.png": preview(report)}
-    if source.affine is not None:
-        files["structures.nii.gz"] = _as_nifti(report.structures.labels.astype(np.uint8), source.affine)
-        files["instances.nii.gz"] = _as_nifti(report.instances.labels.astype(np.uint16), source.affine)
+    if source.placing is not None:
+        files["structures.nii.gz"] = as_nifti(report.structures.labels.astype(np.uint8), source.placing)
+        files["instances.nii.gz"] = as_nifti(report.instances.labels.astype(np.uint16), source.placing)
         return files
     if isinstance(source.image, Series):
         files |= _objects(report, source.image, created)
     return files
 
 
-def _as_nifti(labels: NDArray[np.generic], affine: NDArray[np.float64]) -> bytes:
-    """Labels on the very grid of the file that was read."""
+def as_nifti(labels: NDArray[np.generic], placing: Placing) -> bytes:
+    """Labels on the very grid of the file that was read, which say no more of it than that file does."""
     import nibabel
 
-    image = nibabel.Nifti1Image(labels, affine)
+    image = nibabel.Nifti1Image(labels, placing.affine)
     image.header.set_xyzt_units("mm")
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
+    image.set_sform(placing.affine, code=placing.sform_code)
+    image.set_qform(placing.affine if placing.qform is None else placing.qform, code=placing.qform_code)
     return gzip.compress(image.to_bytes(), mtime=0)
 
 

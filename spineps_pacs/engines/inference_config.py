@@ -164,7 +164,8 @@ class _Reader:
         return tuple(str(v) for v in values)
 
     def orientation(self) -> str:
-        axes = "".join(str(a) for a in self.need("model_expected_orientation"))
+        value = self.need("model_expected_orientation")
+        axes = "".join(str(a) for a in value) if isinstance(value, (str, list)) else ""
         if axes != "PIR":
             raise self.refuse("model_expected_orientation", "must be P, I, R")
         return axes
@@ -225,14 +226,14 @@ class _Reader:
 
     def label(self, value: Any) -> int:
         for names in (STRUCTURE_IDS, LEVEL_IDS, SACRAL_IDS):
-            if value in names:
+            if isinstance(value, str) and value in names:
                 return names[value]
         return self.whole("labels", value)
 
     def whole(self, field: str, value: Any) -> int:
         try:
             number = int(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self.refuse(field, f"has {value!r}, which is neither a number nor a known structure") from error
         if not 0 <= number <= 255:
             raise self.refuse(field, f"has {number}, which is not in 0..255")

@@ -149,6 +149,18 @@ def test_eight_bit_and_float_pixels_are_read() -> None:
     assert np.allclose(rebuild(made.gathered(real)).voxels, truth / 8)
 
 
+def test_bytes_with_a_sign_lose_nothing_to_later_arithmetic() -> None:
+    """From -100 to 127 are 228 values: what is rebuilt holds their differences."""
+    datasets = base()
+    for dataset in datasets:
+        values = np.linspace(-100, 127, 16 * 12).astype("i1")
+        made.set_pixels(dataset, values.reshape(16, 12), signed=True)
+        dataset.PixelData, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = values.tobytes(), 8, 8, 7
+    voxels = rebuild(made.gathered(datasets)).voxels
+    assert voxels.dtype == np.int16
+    assert (int(voxels.min()), int(voxels.max()), int((voxels - voxels.min()).max())) == (-100, 127, 227)
+
+
 def test_a_modality_lut_is_applied() -> None:
     """A table instead of slope and intercept."""
     datasets = base()
