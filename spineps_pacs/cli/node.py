@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from spineps_pacs.settings import Settings
 
 DEFAULT = Path("spineps-pacs.toml")
 LOOK_S = 0.2
+GPUS = "CUDA_VISIBLE_DEVICES"
 Config = Annotated[Path | None, Parameter(name=["--config", "-c"], help="The configuration file.")]
 
 
@@ -110,19 +112,31 @@ def _supervise(live: Live, config: Path | None, with_parent: bool) -> int:
     from spineps_pacs.app import log
     from spineps_pacs.workflow.supervisor import Child, Supervisor, end_with_parent
 
+    supervisor = Supervisor([Child(*parts) for parts in _children(live(), config, os.environ)], log)
     ending = _signals(live, lambda: supervisor.signal(signal.SIGHUP))
-    supervisor = Supervisor([Child(*parts) for parts in _children(live(), config)], log)
     if with_parent:
         end_with_parent()
     try:
         while not ending.wait(LOOK_S):
-            supervisor.step()
+            with _held_back(signal.SIGHUP):  # a child is born with it held back, and hears it when it can
+                supervisor.step()
     finally:
         supervisor.stop()
     return 0
 
 
-def _children(current: Settings, config: Path | None) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
+@contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+
+
+def _children(
+    current: Settings, config: Path | None, environment: Mapping[str, str]
+) -> list[tuple[str, tuple[str, ...], dict[str, str]]]:
     """The receiver, and one worker per GPU: name, command line, environment."""
     command = (sys.executable, "-m", "spineps_pacs")
     common = ("--with-parent", *(("--config", str(config.resolve())) if config else ()))
@@ -130,9 +144,17 @@ def _children(current: Settings, config: Path | None) -> list[tuple[str, tuple[s
         ("receiver", (*command, "serve", "--receive-only", *common), {})
     ]
     for slot in range(current.queue.workers):
-        gpu = {"CUDA_VISIBLE_DEVICES": str(slot)} if current.queue.workers > 1 else {}
+        gpu = {GPUS: _gpu(slot, environment.get(GPUS))} if current.queue.workers > 1 else {}
         children.append((f"worker {slot}", (*command, "worker", "--slot", str(slot), *common), gpu))
     return children
+
+
+def _gpu(slot: int, given: str | None) -> str:
+    """The worker's one of the GPUs that the site has given us; of all, where it names none."""
+    if given is None:
+        return str(slot)
+    names = [name.strip() for name in given.split(",")]
+    return names[slot % len(names)]
 
 
 def _signals(live: Live, passed_on: Callable[[], None] | None = None) -> threading.Event:
@@ -150,6 +172,7 @@ def _signals(live: Live, passed_on: Callable[[], None] | None = None) -> threadi
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGHUP, renew)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # __main__ has held it back until here
     return ending
 
 
