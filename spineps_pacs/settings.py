@@ -9,9 +9,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from spineps_pacs.domain.errors import SettingsError
@@ -26,6 +27,16 @@ RESTART = (
 )  # fmt: skip
 """The one list of keys, and of whole tables, whose change waits for a restart; a test holds config/ to it."""
 Port = int
+
+
+def _host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise PydanticCustomError("address", "the address of a peer is host:port, as 192.0.2.20:104")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_host_and_port)]
 Kind = Literal["structures", "levels", "report", "picture", "presentation", "rtstruct", "source"]
 
 
@@ -82,7 +93,7 @@ class Dicom(_Section):
     complete_on_release: bool = True
     release_quiet_s: float = Field(1.0, ge=0)
     storage_commitment: bool = True
-    commitment_peers: dict[str, str] = Field(default_factory=dict)
+    commitment_peers: dict[str, Address] = Field(default_factory=dict)
     tls: Tls | None = None
 
 

@@ -106,6 +106,12 @@ def test_a_change_that_waits_is_named() -> None:
         ("[[destination]]\nname = 'a'\nkind = 'dicom'", "destination 'a' of kind 'dicom' needs 'host'"),
         ("[web]\nenabled = 'maybe'", "line 2: 'web.enabled' is 'maybe'"),
         ("[web\n", "not TOML"),
+        (
+            "[dicom]\ncommitment_peers = { A = 'host:104', B = 'host:dicom' }",
+            "line 2: 'dicom.commitment_peers.B' is 'host:dicom': the address of a peer is host:port, as 192.0.2.20:104",
+        ),
+        ("[dicom.commitment_peers]\nA = ':104'", "line 2: 'dicom.commitment_peers.A' is ':104'"),
+        ("[dicom.commitment_peers]\nA = 'host:70000'", "line 2: 'dicom.commitment_peers.A' is 'host:70000'"),
         ("[dicom]\ntls = { certificate = 'a' }", "line 2: 'dicom.tls.key' is missing"),
         ("[[destination]]\nname='a'\nkind='folder'\nfolder='x'\n" * 2, "two destinations are called 'a'"),
     ],

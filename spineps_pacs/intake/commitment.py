@@ -111,7 +111,7 @@ class Commitment:
         report, kind = self._judged(note["transaction"], note["instances"])
         with self._lock:
             association = self._open.pop(key, None)
-        heard = _send(association, report, kind) or self._call(str(note["peer"]), report, kind)
+        heard = _send(association, report, kind) or self._called(str(note["peer"]), report, kind)
         if heard or self._clock() - float(note.get("at", self._clock())) > GIVEN_UP_S:
             self._notes.forget(key, REQUESTED)
             self._later.pop(key, None)
@@ -138,6 +138,14 @@ class Commitment:
         if missing:
             report.FailedSOPSequence = missing
         return report, SOME_MISSING if missing else ALL_SAFE
+
+    def _called(self, peer: str, report: Dataset, kind: int) -> bool:
+        """False also for a peer whose name or address cannot be used; the others are told all the same."""
+        try:
+            return self._call(peer, report, kind)
+        except (ValueError, RuntimeError, OSError) as error:
+            self._log("a peer cannot be called", peer=peer, reason=type(error).__name__)
+            return False
 
     def _call(self, peer: str, report: Dataset, kind: int) -> bool:
         host, _, port = self._call_back.peers().get(peer, "").rpartition(":")

@@ -210,15 +210,22 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
         """Counts the connections that are no association yet: a flood of them has a thread each."""
         with self._counting:
             self._opening += 1
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was to be had, so nobody else counts it back
+            self._opened()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Opens one association in a thread of its own."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._counting:
-                self._opening -= 1
+            self._opened()
+
+    def _opened(self) -> None:
+        with self._counting:
+            self._opening -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A connection that could not be served costs one line, not the port."""

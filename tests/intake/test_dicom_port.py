@@ -227,6 +227,21 @@ def test_no_more_associations_than_allowed(opened: Open) -> None:
     hang_up(second)
 
 
+def test_a_connection_without_a_thread_is_not_counted_for_ever(opened: Open) -> None:
+    """The machine had no thread to give, more often than connections are let in at once: the port hears as before."""
+    house = opened(port=Port(max_associations=2))
+    usual = threading.stack_size(1 << 46)  # more than any machine can give
+    try:
+        for number in range(1, 6):
+            with socket.create_connection(("127.0.0.1", house.port), timeout=10) as caller:
+                assert caller.recv(1) == b""
+            assert eventually(lambda wanted=number: len(house.told) == wanted)  # type: ignore[misc]
+    finally:
+        threading.stack_size(usual)
+    assert set(house.told) == {"a connection could not be served"}
+    assert echo(house.port) == 0
+
+
 def test_a_dataset_without_end_ends_its_association(opened: Open, tmp_path: Path) -> None:
     """An image larger than allowed costs its sender the association, not the node its disk."""
     house = opened(max_dataset_bytes=200_000)

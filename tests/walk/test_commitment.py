@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,21 @@ def test_who_is_not_to_be_found_is_not_called_for_ever(archive: Archive, tmp_pat
         archive.clock.now += 1 if archive.clock.now - began < 70 else 600
     assert told[:8] == [0, 1, 3, 7, 15, 31, 63, 670]
     assert archive.clock.now - began > 3 * 86400
+
+
+def test_one_peer_that_cannot_be_called_keeps_no_other_waiting(archive: Archive, tmp_path: Path) -> None:
+    """One has no port in its address, one too long a name: the others hear all the same, and these are called seldom."""
+    ours = Archive(tmp_path / "ours", "SPINEPS")
+    note = {"transaction": "1.2.3", "instances": [], "at": archive.clock.now}
+    for number, peer in enumerate(("WORDS", "A-NAME-OF-MORE-THAN-SIXTEEN")):
+        archive.notes.put(f"0{number}", "commitment", json.dumps(note | {"peer": peer}))
+    archive.peers |= {"WORDS": "127.0.0.1:dicom", "A-NAME-OF-MORE-THAN-SIXTEEN": "h:104"}
+    archive.notes.put("ff", "commitment", json.dumps(note | {"peer": "SPINEPS"}))
+    archive.peers["SPINEPS"] = f"127.0.0.1:{ours.port}"
+    assert archive.commitment.step() == 1
+    assert archive.notes.keys("commitment") == ["00", "01"]
+    assert archive.told.count("a storage commitment could not be reported yet") == 2
+    ours.dicom.close()
 
 
 def test_a_request_survives_a_restart(archive: Archive, tmp_path: Path) -> None:
