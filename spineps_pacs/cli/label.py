@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from spineps_pacs.cli.segment import read, results, told, write
+from spineps_pacs.cli.segment import read, results, suits, told, write
 from spineps_pacs.domain.errors import ModelError
 from spineps_pacs.domain.report import Report
 
@@ -42,6 +42,7 @@ def label(
     from spineps_pacs.engines.small_fov import open_small_fov
 
     source = read(path, series)
+    suits(source, ct=False)
     folder = networks_folder(models, engine)
     networks = open_small_fov(folder, device, models if models is not None and folder != models else None)
     report = small_fov_report(source.image, networks, SmallFovSettings(pixel_mm, semantic_only), chosen=volume or None)

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 from numpy.typing import NDArray
+from pydicom import config
+from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from spineps_pacs.cli.chosen import Wanted, engines
 from spineps_pacs.cli.newest import newest_time
+from spineps_pacs.domain.attributes import text
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.ports import Engines
 from spineps_pacs.domain.report import Report
@@ -39,6 +42,8 @@ PHASE_NAMES = {
     "measure": "Measure",
 }
 Files = dict[str, bytes]
+
+CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 NOWHERE = "the NIfTI file does not say how it lies (qform_code and sform_code are 0): left and right are not known"
 
@@ -97,6 +102,7 @@ def segment(
     if isinstance(source.image, Series):
         refuse_unreferable(source.image)
     loaded = engines(Wanted(models, semantic, instance, labeling, mode, device))
+    suits(source, ct=loaded.semantic.grid.hounsfield)
     for warning in loaded.warnings:
         print(f"note: {warning}", file=sys.stderr)
     report = analysed(source, loaded, AnalysisSettings(Mode(mode), volume or None), quiet=json)
@@ -174,7 +180,10 @@ def volume_of(voxels: NDArray[Any], affine: NDArray[np.floating[Any]], *, ras: b
 
 
 def _series(path: Path, wanted: str | None) -> Series:
-    """The series that is asked for, else the one that selection takes; several of those are asked about."""
+    """The series that is asked for, else the one that selection takes; several of those are asked about.
+
+    Who asks for a series that the node would skip gets it, and is told.
+    """
     from spineps_pacs.cli.inspect import gather
     from spineps_pacs.intake import scan
     from spineps_pacs.intake.limits import Limits
@@ -183,15 +192,31 @@ def _series(path: Path, wanted: str | None) -> Series:
     if not found:
         told = [f"{file.name}: {why}" for file, why in unreadable]
         raise Unusable(told[0] if len(told) == 1 else f"{path} holds no DICOM image")
-    able = [it for it in found if wanted in (None, it.series_uid)]
+    verdicts = [(it, it.verdict(Limits())) for it in found if wanted in (None, it.series_uid)]
+    able = verdicts
     if wanted is None and len(able) > 1:
-        able = [it for it in able if it.verdict(Limits()).taken] or able
+        able = [(it, verdict) for it, verdict in able if verdict.taken] or able
     if len(able) != 1:
         why = (
             f"there is no series {wanted}" if not able else f"{len(able)} series could be meant, name one with --series"
         )
         raise Unusable(why)
-    return Series(able[0].series_uid, tuple(scan.dataset(file) for file in able[0].paths))
+    chosen, verdict = able[0]
+    if not verdict.taken:
+        print(f"note: the node would skip this series: {verdict.reason}", file=sys.stderr)
+    return Series(chosen.series_uid, tuple(scan.dataset(file) for file in chosen.paths))
+
+
+def suits(source: Source, *, ct: bool) -> None:
+    """Unusable when the datasets say that they are something else than images of MR, or of CT where the model's are."""
+    from spineps_pacs.intake.selection import MR_CLASSES
+
+    if not isinstance(source.image, Series):
+        return
+    classes = {text(dataset, "SOPClassUID") for dataset in source.image.datasets} - {""}
+    if classes and not classes & {*MR_CLASSES, *(CT_CLASSES if ct else ())}:
+        names = ", ".join(sorted(UID(it, validation_mode=config.IGNORE).name for it in classes))
+        raise Unusable(f"the series holds {names[:200]}: no images of {'MR or CT' if ct else 'MR'}")
 
 
 def analysed(source: Source, loaded: Engines, settings: AnalysisSettings, *, quiet: bool) -> Report:

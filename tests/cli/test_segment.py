@@ -6,10 +6,13 @@ import gzip
 import json
 from pathlib import Path
 
+import made_dicom as made
 import nibabel
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 import spineps_pacs
 from spineps_pacs.analysis.semantic import limited
@@ -17,6 +20,7 @@ from spineps_pacs.cli import segment as command
 from spineps_pacs.cli.chosen import Wanted, engines
 from spineps_pacs.cli.main import run
 from spineps_pacs.domain.errors import ModelError, Unusable
+from spineps_pacs.domain.series import Series
 from spineps_pacs.domain.volume import Volume
 from tests.analysis import spines
 from tests.engines import folders, onnx_files
@@ -204,14 +208,63 @@ def test_a_failed_write_leaves_no_half(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [".b.part"]
 
 
-def test_a_dicom_folder_gives_objects_too(tmp_path: Path) -> None:
-    """SEGs and the SR lie beside the masks and refer to the series."""
+def written(folder: Path, datasets: list[Dataset]) -> Path:
+    """Datasets as the files of a folder."""
+    folder.mkdir()
+    for at, dataset in enumerate(datasets):
+        dataset.save_as(folder / f"{at}.dcm", enforce_file_format=True)
+    return folder
+
+
+def test_a_series_that_the_node_would_skip_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is read, as was asked, by its folder or by its name; stderr says why the node would not. Ours: no word."""
+    grid = made.grid((12, 20, 12), (4, 15, 12.5))
+    folder = written(tmp_path / "t1", made.series(*grid, EchoTime="11"))
+    for wanted in (None, f"{made.ROOT}.2"):
+        source = command.read(folder, wanted)
+        command.suits(source, ct=False)
+        told = capsys.readouterr().err
+        assert told == "note: the node would skip this series: T2 weighting: TE 11 ms < 60 ms → not T2w\n"
+    command.read(written(tmp_path / "t2", made.series(*grid)))
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("uid", "ct", "sentence"),
+    [
+        (SegmentationStorage, False, "the series holds Segmentation Storage: no images of MR$"),
+        (SegmentationStorage, True, "the series holds Segmentation Storage: no images of MR or CT$"),
+        (SecondaryCaptureImageStorage, False, "Secondary Capture Image Storage: no images"),
+        (CTImageStorage, False, "CT Image Storage: no images of MR$"),
+        (CTImageStorage, True, ""),
+        (EnhancedMRImageStorage, False, ""),
+        ("", False, ""),
+    ],
+)
+def test_what_is_no_image_of_the_models_kind_is_refused(uid: str, ct: bool, sentence: str) -> None:
+    """By its SOP class: a mask is no image, and one of CT is none for networks of MR; what says nothing is tried."""
+    dataset = Dataset()
+    dataset.SOPClassUID = uid
+    source = command.Source(Series("1.2", (dataset,)))
+    if not sentence:
+        command.suits(source, ct=ct)
+        return
+    with pytest.raises(Unusable, match=sentence):
+        command.suits(source, ct=ct)
+
+
+def test_a_dicom_folder_gives_objects_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SEGs and the SR lie beside the masks and refer to the series; one of these is no image to be segmented."""
     study = tmp_path / "study"
     wanted = ["--levels", "L2-S1", "--slices", "12", "--spacing", "1.5", "5.0"]
     assert run(["phantom", "--out", str(study), "--seed", "3", *wanted]) == 0
     out = tmp_path / "out"
     assert command.segment(study, out=out, models=study, json=True) == 0
+    assert "note: the node would skip" not in capsys.readouterr().err
     source = dcmread(next((study / "dicom" / "02-t2-sag").glob("*.dcm")), stop_before_pixels=True)
     for name, modality in (("structures.dcm", "SEG"), ("levels.dcm", "SEG"), ("report.dcm", "SR")):
-        made = dcmread(out / name, stop_before_pixels=True)
-        assert (made.Modality, made.StudyInstanceUID) == (modality, source.StudyInstanceUID)
+        result = dcmread(out / name, stop_before_pixels=True)
+        assert (result.Modality, result.StudyInstanceUID) == (modality, source.StudyInstanceUID)
+    assert run(["segment", str(out / "levels.dcm"), "--out", str(tmp_path / "twice"), "--models", str(study)]) == 1
+    assert "Segmentation Storage: no images of MR" in capsys.readouterr().err
+    assert not (tmp_path / "twice").exists()
