@@ -119,7 +119,7 @@ def test_who_is_not_to_be_found_is_not_called_for_ever(archive: Archive, tmp_pat
 
 
 def test_one_peer_that_cannot_be_called_keeps_no_other_waiting(archive: Archive, tmp_path: Path) -> None:
-    """One has no port in its address, one too long a name: the others hear all the same, and these are called seldom."""
+    """One has no port in its address, one too long a name: others hear all the same, and these are called seldom."""
     ours = Archive(tmp_path / "ours", "SPINEPS")
     note = {"transaction": "1.2.3", "instances": [], "at": archive.clock.now}
     for number, peer in enumerate(("WORDS", "A-NAME-OF-MORE-THAN-SIXTEEN")):
