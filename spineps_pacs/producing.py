@@ -142,10 +142,12 @@ def produce(live: Live, records: SqlRecords, outbox: Datasets, loaded: Loaded, s
         from spineps_pacs.analysis.pipeline import analyse
         from spineps_pacs.desk import keep_pages
         from spineps_pacs.encode.identity import Origin, identify
+        from spineps_pacs.encode.referable import refuse_unreferable
         from spineps_pacs.encode.results import encode
         from spineps_pacs.encode.verify import verify_all
         from spineps_pacs.engines.memory import give_back
 
+        refuse_unreferable(series)
         job = analysed_now(records, series)
         current = with_models(started, job.models)
         if not loaded.holds(current.models):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
+import pytest
 from encode.cases import Wish, case
 from samples import SEG, content_of, slice_of
 from twins import DictRecords
 
+from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.job import Job
 from spineps_pacs.domain.ports import Result
-from spineps_pacs.producing import encode_options, keep_side_outputs, recipe, tell
+from spineps_pacs.producing import Loaded, encode_options, keep_side_outputs, produce, recipe, tell
 from spineps_pacs.settings import Settings
 
 
@@ -36,6 +39,16 @@ def test_an_operator_is_told_of_a_seg_that_some_viewers_switch_off() -> None:
 def settings_with(**sections: object) -> Settings:
     """Settings as a file with these sections gives them."""
     return Settings.model_validate(sections)
+
+
+def test_a_series_that_no_result_can_refer_to_is_refused_before_the_analysis() -> None:
+    """Nothing is loaded and no record is asked for when the answer is already there."""
+    series = case(Wish(levels=(23, 24), rows=60, slices=6))[1]
+    for dataset in series.datasets:
+        del dataset.StudyInstanceUID
+    produced = produce(Settings, cast("Any", None), cast("Any", None), Loaded(), cast("Any", None))
+    with pytest.raises(Unusable, match="no StudyInstanceUID"):
+        produced(series, lambda *_: None)
 
 
 def test_a_destination_that_wants_label_maps_changes_what_is_written() -> None:

@@ -163,9 +163,11 @@ def _segmented(work: Work, entry: Entry, paths: list[Path]) -> str:
     """The results of a series in its folder; gives its measurements as CSV."""
     from spineps_pacs.analysis.pipeline import analyse
     from spineps_pacs.cli.segment import Source, results, write
+    from spineps_pacs.encode.referable import refuse_unreferable
     from spineps_pacs.intake import scan
 
     series = Series(entry.uid, tuple(scan.dataset(path) for path in paths))
+    refuse_unreferable(series)
     report = analyse(series, work.engines, work.settings)
     files = results(report, Source(series), datetime.fromtimestamp(entry.first_seen, UTC))
     write(files, work.out / fingerprint([entry.uid]))

@@ -175,7 +175,7 @@ def _contributors(sheet: Sheet) -> Any:
         item = Dataset()
         setattr(item, keyword, value)
         encoder |= {item[keyword].tag: item[keyword]}
-    if tag_of("Manufacturer") not in scanner:  # type 1 here, so an item without it would be wrong
+    if not text(sheet.sources.first, "Manufacturer"):  # type 1 here, so an item without it would be wrong
         return sequence("ContributingEquipmentSequence", [encoder], sheet.sources.first)
     return sequence("ContributingEquipmentSequence", [scanner, encoder], sheet.sources.first)
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
-from spineps_pacs.domain.attributes import Groups, frame_groups
+from spineps_pacs.domain.attributes import Groups, frame_groups, text
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series
 from spineps_pacs.domain.volume import Frame
+from spineps_pacs.encode.referable import refuse_several, refuse_unreferable
 
 _PLACEHOLDERS = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
@@ -25,7 +26,10 @@ _SHARED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 
 @dataclass(frozen=True)
 class Plane:
-    """Where one source frame lies: position and orientation (LPS), spacing between rows and columns, thickness, mm."""
+    """Where one source frame lies: position and orientation (LPS), spacing between rows and columns, thickness, mm.
+
+    A thickness of 0 was not stated.
+    """
 
     position: tuple[float, float, float]
     orientation: tuple[float, float, float, float, float, float]
@@ -60,19 +64,31 @@ class Sources:
 
 def sources(report: Report, series: Series) -> Sources:
     """The source image of every slice of the report, in slice order."""
+    refuse_unreferable(series)
     datasets = {str(ds.SOPInstanceUID): ds for ds in series.datasets}
     slices = tuple(k for k, frame in enumerate(report.volume.frames) if frame.sop_instance_uid in datasets)
     if not slices:
         raise Unusable(f"none of the {report.volume.geometry.shape[0]} slices has an image in the series")
     frames = tuple(report.volume.frames[k] for k in slices)
     _refuse_tiles(frames, datasets)
-    planes = tuple(plane(datasets[frame.sop_instance_uid], frame.number) for frame in frames)
+    refuse_several("FrameOfReferenceUID", [datasets[uid] for uid in {frame.sop_instance_uid for frame in frames}])
+    planes = _alike([plane(datasets[frame.sop_instance_uid], frame.number) for frame in frames], report)
     first = min(datasets.values(), key=lambda ds: str(ds.SOPInstanceUID))
     if frames[0].number is None:
         images = tuple(_single(datasets[f.sop_instance_uid], p) for f, p in zip(frames, planes, strict=True))
     else:
         images = (_multiple(datasets, frames, planes),)
     return Sources(first, slices, frames, planes, images)
+
+
+def _alike(planes: list[Plane], report: Report) -> tuple[Plane, ...]:
+    """One orientation for all, as an object says it once: cosines of a volume differ by rounding at most.
+
+    A thickness that nobody states is the distance from slice to slice, which is never 0 as the source's may be.
+    """
+    step = float(report.volume.geometry.spacing[0])
+    orientation = planes[0].orientation
+    return tuple(replace(it, orientation=orientation, thickness=it.thickness or step) for it in planes)
 
 
 def _refuse_tiles(frames: tuple[Frame, ...], datasets: dict[str, Dataset]) -> None:
@@ -93,8 +109,9 @@ def plane(dataset: Dataset, number: int | None) -> Plane:
         raise Unusable(
             f"a source image lacks position, orientation or spacing{'' if number is None else f' of frame {number}'}"
         )
-    thickness = groups.number("PixelMeasuresSequence", "SliceThickness") or 0.0
-    return Plane(position, orientation, spacing, abs(thickness))  # type: ignore[arg-type]
+    stated = (groups.number("PixelMeasuresSequence", key) for key in ("SliceThickness", "SpacingBetweenSlices"))
+    thickness = next((abs(value) for value in stated if value), 0.0)
+    return Plane(position, orientation, spacing, thickness)  # type: ignore[arg-type]
 
 
 def decimal(value: float) -> Any:
@@ -114,9 +131,7 @@ def _bare(source: Dataset) -> Dataset:
     for keyword in _PLACEHOLDERS:
         setattr(image, keyword, "")
     for keyword in ("SOPClassUID", "SOPInstanceUID", *_SHARED):
-        setattr(image, keyword, str(source.get(keyword, "")))
-    if not image.FrameOfReferenceUID:
-        raise Unusable("the source images have no Frame of Reference UID")
+        setattr(image, keyword, text(source, keyword))
     image.PositionReferenceIndicator = ""
     image.Modality = "MR"
     image.Rows, image.Columns = int(source.Rows), int(source.Columns)

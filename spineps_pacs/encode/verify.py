@@ -10,7 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from spineps_pacs.domain.attributes import whole
+from spineps_pacs.domain.attributes import text, whole
 from spineps_pacs.domain.ports import Result
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series
@@ -44,6 +44,7 @@ def verify(result: Result, report: Report, series: Series, siblings: Sequence[Re
     dataset = pydicom.dcmread(io.BytesIO(result.content))
     _check_identity(dataset, result, series)
     _check_header(dataset, result, series)
+    _check_frame_of_reference(dataset, result, report, series)
     _check_references(dataset, result, series, siblings)
     if result.sop_class_uid in _SEGS:
         check_frames(dataset, result.kind, report, series)
@@ -68,8 +69,16 @@ def _check_header(dataset: Dataset, result: Result, series: Series) -> None:
         theirs = encoded(source, (keyword,))
         if theirs and encoded(dataset, (keyword,)) != theirs:
             raise FaultyResult(f"{result.kind}: {keyword} is not what the source has")
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        if not dataset.get(keyword):
+            raise FaultyResult(f"{result.kind}: {keyword} is missing or empty")
+
+
+def _check_frame_of_reference(dataset: Dataset, result: Result, report: Report, series: Series) -> None:
+    used = {frame.sop_instance_uid for frame in report.volume.frames}
+    theirs = {text(ds, "FrameOfReferenceUID") for ds in series.datasets if text(ds, "SOPInstanceUID") in used}
     frame = dataset.get("FrameOfReferenceUID")
-    if frame is not None and frame != source.get("FrameOfReferenceUID"):
+    if frame is not None and {str(frame)} != theirs:
         raise FaultyResult(f"{result.kind}: the frame of reference is not that of the source")
 
 

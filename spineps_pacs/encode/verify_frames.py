@@ -16,6 +16,8 @@ from spineps_pacs.encode.segments import level_segments, relabelled, structure_s
 from spineps_pacs.encode.sources import Plane, plane
 
 _TOLERANCE_MM = 1e-3
+_SAME_COSINE = 4e-3
+"""Slices of one volume may differ by so much in their cosines; they are written with those of the first."""
 _HALF_A_VOXEL = 0.5
 
 
@@ -128,11 +130,11 @@ def _check_source(group: Dataset, here: Plane, datasets: dict[str, Dataset], dat
     number = references[0].get("ReferencedFrameNumber")
     there = plane(source, None if number is None else int(number))
     same = all(
-        np.allclose(ours, theirs, atol=_TOLERANCE_MM, rtol=0)
-        for ours, theirs in (
-            (here.position, there.position),
-            (here.orientation, there.orientation),
-            (here.spacing, there.spacing),
+        np.allclose(ours, theirs, atol=tolerance, rtol=0)
+        for ours, theirs, tolerance in (
+            (here.position, there.position, _TOLERANCE_MM),
+            (here.orientation, there.orientation, _SAME_COSINE),
+            (here.spacing, there.spacing, _TOLERANCE_MM),
         )
     )
     if not same or (dataset.Rows, dataset.Columns) != (source.Rows, source.Columns):

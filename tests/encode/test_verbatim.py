@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pydicom
 import pytest
@@ -116,6 +117,21 @@ def test_the_scanner_is_named_and_the_equipment_is_ours() -> None:
         assert (scanner.Manufacturer, scanner.DeviceSerialNumber) == ("Magnets", "4711")
         assert list(scanner.SoftwareVersions) == ["syngo", "MR"]
         assert (ds.Manufacturer, ds.ManufacturerModelName, ds.SoftwareVersions) == ("spineps-pacs", "SPINEPS", "0.1.0")
+
+
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_a_scanner_without_a_maker_is_not_named(value: str | None) -> None:
+    """Images without a Manufacturer, or an anonymised one, give no equipment item that would lack it (type 1)."""
+    report, series = case()
+    for ds in series.datasets:
+        if value is None:
+            del ds.Manufacturer
+        else:
+            ds.Manufacturer = value
+    for result in encode(report, series, identity(report, series), replace(OPTIONS, pictures=False)):
+        items = pydicom.dcmread(io.BytesIO(result.content)).ContributingEquipmentSequence
+        assert [item.PurposeOfReferenceCodeSequence[0].CodeValue for item in items] == ["109102"]
+        assert all(item.Manufacturer for item in items)
 
 
 def test_every_name_in_the_lists_is_an_attribute() -> None:

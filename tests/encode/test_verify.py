@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Callable
 from dataclasses import replace
@@ -149,6 +150,27 @@ def test_a_report_without_its_segs_does_not_ship() -> None:
     report, series = case(SMALL)
     with pytest.raises(Unusable, match="neither a source nor a result"):
         verify(_results(report, series)[-1], report, series)
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_an_object_without_a_study_or_series_does_not_ship(keyword: str) -> None:
+    """An empty UID is found also where the source's is empty as well."""
+    report, series = case(SMALL)
+    results = _results(report, series)
+    for ds in series.datasets:
+        setattr(ds, keyword, "")
+    empty = _rewritten(results[0], lambda ds: setattr(ds, keyword, ""))
+    with pytest.raises(FaultyResult, match=f"{keyword} is missing or empty"):
+        verify(empty, report, series, results)
+
+
+def test_slices_elsewhere_in_the_series_may_have_another_frame_of_reference() -> None:
+    """What counts is that of the images that were analysed."""
+    report, series = case(SMALL)
+    other = copy.deepcopy(series.datasets[0])
+    other.SOPInstanceUID, other.FrameOfReferenceUID = "1.2.3.4.2.0", "1.2.3.4.98"
+    both = Series(series.series_uid, (other, *series.datasets))
+    verify_all(_results(report, both), report, both)
 
 
 def test_a_number_that_belongs_nowhere_is_noticed() -> None:
