@@ -73,6 +73,7 @@ class Plane:
     order: tuple[float, float, float] = (0.0, 0.0, 0.0)
     digest: int | None = None
     refusal: str = ""
+    inverse: bool = False
 
     @property
     def flaw(self) -> str:
@@ -149,6 +150,7 @@ def _plane(dataset: Dataset, source: int, frame: int | None, groups: Groups, dig
         order=_order(dataset, frame),
         digest=digest,
         refusal=colours(dataset),
+        inverse=_is_inverse(dataset),
     )
 
 
@@ -158,6 +160,11 @@ def colours(dataset: Dataset) -> str:
     if samples == 1 and kind in ("", "MONOCHROME1", "MONOCHROME2"):
         return ""
     return f"a colour image is no volume: {samples} samples per pixel, {kind[:16] or 'unknown colours'}"
+
+
+def _is_inverse(dataset: Dataset) -> bool:
+    """True where the least value is to be seen white (PS3.3 C.7.6.3.1.2); the values of CT are Hounsfield units."""
+    return text(dataset, "PhotometricInterpretation") == "MONOCHROME1" and text(dataset, "Modality") != "CT"
 
 
 def _offset(first: Plane, frames: int, offsets: tuple[float, ...]) -> tuple[Plane, ...]:

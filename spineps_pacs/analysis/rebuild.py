@@ -90,7 +90,7 @@ def load(found: FoundVolume, dataset: Callable[[int], Dataset], *, fill_missing:
     if found.reason and not fills:
         raise Unusable(found.reason)
     voxels = _voxels(stack, dataset)
-    notes = stack.notes
+    notes = (*stack.notes, *_righted(stack, voxels))
     frames = tuple(_frame(plane) for plane in stack.planes)
     if fills and stack.missing_after is not None:
         voxels, frames, note = _filled(voxels, frames, stack.missing_after, found.reason)
@@ -118,6 +118,23 @@ def _voxels(stack: Stack, dataset: Callable[[int], Dataset]) -> NDArray[np.gener
             whole = _room(len(order), stack.planes[0].shape, kind, whole)
         whole[at] = part
     return whole
+
+
+def _righted(stack: Stack, voxels: NDArray[np.generic]) -> tuple[str, ...]:
+    """Turns MONOCHROME1 over, in place and within its own range: fluid is bright in the values too, as it is seen."""
+    inverse = sum(plane.inverse for plane in stack.planes)
+    if not inverse:
+        return ()
+    if inverse < len(stack.planes):
+        raise Unusable(f"{inverse} of {len(stack.planes)} images are MONOCHROME1, the others MONOCHROME2")
+    values: NDArray[Any] = voxels
+    low, top = values.min(), values.max()
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # whole numbers come round again, infinite ones are refused later
+        np.subtract(top, values, out=values)
+        np.add(values, low, out=values)
+    return ("the images are MONOCHROME1: their values were inverted",)
 
 
 def _room(

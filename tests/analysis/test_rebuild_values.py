@@ -161,6 +161,40 @@ def test_bytes_with_a_sign_lose_nothing_to_later_arithmetic() -> None:
     assert (int(voxels.min()), int(voxels.max()), int((voxels - voxels.min()).max())) == (-100, 127, 227)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_monochrome1_is_inverted_and_noted(signed: bool) -> None:
+    """What is seen white is bright in the values too, over the whole range of 16 bits and of the same values."""
+    plain, inverse = base(), base()
+    for one, two in zip(plain, inverse, strict=True):
+        values = np.frombuffer(one.PixelData, "<u2").reshape(16, 12).astype(np.int64) * 21 - 32768 * signed
+        made.set_pixels(one, values, signed=signed)
+        made.set_pixels(two, -1 - values if signed else 65535 - values, signed=signed)
+        two.PhotometricInterpretation = "MONOCHROME1"
+    seen, turned = rebuild(made.gathered(plain)), rebuild(made.gathered(inverse))
+    brighter = turned.voxels.astype(np.int64) - seen.voxels
+    assert (brighter == brighter.flat[0]).all(), "the same image, but for a constant"
+    assert turned.voxels.max() == max(int(_stored(it, signed).max()) for it in inverse)
+    assert not seen.notes
+    assert turned.notes == ("the images are MONOCHROME1: their values were inverted",)
+
+
+def _stored(dataset: Dataset, signed: bool) -> np.ndarray:
+    return np.frombuffer(dataset.PixelData, "<i2" if signed else "<u2")
+
+
+def test_monochrome1_of_ct_stays_and_a_mixture_is_refused() -> None:
+    """Hounsfield units are what they are; images of which some are inverted are not one volume."""
+    datasets = base()
+    for dataset in datasets:
+        dataset.PhotometricInterpretation, dataset.Modality = "MONOCHROME1", "CT"
+    volume = rebuild(made.gathered(datasets))
+    assert made.differs(volume) == 0
+    assert not volume.notes
+    datasets[3].Modality = "MR"
+    with pytest.raises(Unusable, match="1 of 7 images are MONOCHROME1, the others"):
+        rebuild(made.gathered(datasets))
+
+
 def test_a_modality_lut_is_applied() -> None:
     """A table instead of slope and intercept."""
     datasets = base()
