@@ -42,7 +42,7 @@ def segment(
 
     from spineps_pacs.analysis.mode import Mode
     from spineps_pacs.analysis.pipeline import AnalysisSettings, analyse, unseen
-    from spineps_pacs.cli.segment import volume_of
+    from spineps_pacs.cli.nifti import volume_of
 
     chosen = engines or load_engines(mode=mode)
     volume = volume_of(array, affine, ras=ras)

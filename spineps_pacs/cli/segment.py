@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import gzip
 import json as json_module
 import sys
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from cyclopts import Parameter
-from numpy.typing import NDArray
 from pydicom import config
 from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from spineps_pacs.cli.chosen import Wanted, engines
 from spineps_pacs.cli.newest import newest_time
+from spineps_pacs.cli.nifti import NIFTI, Placing, as_nifti, read_nifti
 from spineps_pacs.domain.attributes import text
 from spineps_pacs.domain.errors import Unusable
 from spineps_pacs.domain.ports import Engines
 from spineps_pacs.domain.report import Report
 from spineps_pacs.domain.series import Series
-from spineps_pacs.domain.volume import Geometry, Volume
+from spineps_pacs.domain.volume import Volume
 
 if TYPE_CHECKING:
     from spineps_pacs.analysis.pipeline import AnalysisSettings, Phases
 
-RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-NIFTI = (".nii", ".nii.gz")
 PHASE_NAMES = {
     "rebuild": "Read the volume",
     "segment": "Find structures",
@@ -44,20 +40,6 @@ PHASE_NAMES = {
 Files = dict[str, bytes]
 
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-
-NOWHERE = "the NIfTI file does not say how it lies (qform_code and sform_code are 0): left and right are not known"
-
-_CHUNK = 1 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class Placing:
-    """How a NIfTI file says where it lies: the affine that counts (RAS), and its two matrices with their codes."""
-
-    affine: NDArray[np.float64]
-    sform_code: int
-    qform: NDArray[np.float64] | None
-    qform_code: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,62 +103,11 @@ def read(path: Path, wanted: str | None = None) -> Source:
     if not path.exists():
         raise Unusable(f"there is nothing at {path}")
     if path.is_file() and path.name.lower().endswith(NIFTI):
-        return _nifti(path)
-    return Source(_series(path, wanted))
-
-
-def _nifti(path: Path) -> Source:
-    """The file's own axes are kept; its affine runs to R, A, S."""
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        if path.name.lower().endswith(".gz"):
-            _read_to_its_end(path)
-        image: Any = nibabel.load(path)
-        voxels = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError, zlib.error) as error:
-        raise Unusable(f"{path.name} cannot be read as NIfTI: {error}") from error
-    voxels = voxels[..., 0] if voxels.ndim == 4 and voxels.shape[3] == 1 else voxels
-    if voxels.ndim != 3:
-        raise Unusable(f"{path.name} has {voxels.ndim} dimensions, not 3")
-    placing = _placing(image)
-    volume = volume_of(voxels, placing.affine, ras=True)
-    if placing.sform_code or placing.qform_code:
+        volume, placing = read_nifti(path)
+        for note in volume.notes:
+            print(f"note: {note}", file=sys.stderr)
         return Source(volume, placing)
-    print(f"note: {NOWHERE}", file=sys.stderr)
-    return Source(replace(volume, notes=(NOWHERE,)), placing)
-
-
-def _read_to_its_end(path: Path) -> None:
-    """Raises where the checksum at the end is not that of the content: readers of images stop before it."""
-    with gzip.open(path) as file:
-        while file.read(_CHUNK):
-            pass
-
-
-def _placing(image: Any) -> Placing:
-    """A qform that is no rotation does not matter where the sform counts; it is left out then."""
-    affine = np.asarray(image.affine, dtype=np.float64)
-    try:
-        qform, code = image.get_qform(coded=True)
-    except ValueError:
-        qform, code = None, 0
-    return Placing(affine, int(image.get_sform(coded=True)[1]), qform, int(code))
-
-
-def volume_of(voxels: NDArray[Any], affine: NDArray[np.floating[Any]], *, ras: bool) -> Volume:
-    """An array with its affine as a Volume, axes as they are; the affine runs to R, A, S, else to L, P, S.
-
-    The caller's array stays his own, to be written to. Bytes are widened: 127 - (-100) is no int8.
-    """
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) == 0:
-        raise Unusable("the affine is not invertible")
-    whole = RAS @ affine if ras else np.asarray(affine)
-    i, j, k = voxels.shape
-    wide = voxels.astype(np.int16) if voxels.dtype in (np.int8, np.uint8) else voxels
-    return Volume(np.ascontiguousarray(wide).view(), Geometry(whole, (i, j, k)))
+    return Source(_series(path, wanted))
 
 
 def _series(path: Path, wanted: str | None) -> Series:
@@ -282,17 +213,6 @@ def results(report: Report, source: Source, created: datetime) -> Files:
     if isinstance(source.image, Series):
         files |= _objects(report, source.image, created)
     return files
-
-
-def as_nifti(labels: NDArray[np.generic], placing: Placing) -> bytes:
-    """Labels on the very grid of the file that was read, which say no more of it than that file does."""
-    import nibabel
-
-    image = nibabel.Nifti1Image(labels, placing.affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(placing.affine, code=placing.sform_code)
-    image.set_qform(placing.affine if placing.qform is None else placing.qform, code=placing.qform_code)
-    return gzip.compress(image.to_bytes(), mtime=0)
 
 
 def _objects(report: Report, series: Series, created: datetime) -> Files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
@@ -15,13 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 import spineps_pacs
-from spineps_pacs.analysis.semantic import limited
 from spineps_pacs.cli import segment as command
 from spineps_pacs.cli.chosen import Wanted, engines
 from spineps_pacs.cli.main import run
 from spineps_pacs.domain.errors import ModelError, Unusable
 from spineps_pacs.domain.series import Series
-from spineps_pacs.domain.volume import Volume
 from tests.analysis import spines
 from tests.engines import folders, onnx_files
 
@@ -93,25 +90,6 @@ def test_the_same_from_python(truth: Path) -> None:
     assert report.levels.choices[-1].level == 24
 
 
-def test_the_callers_array_stays_his_own() -> None:
-    """He may write to it afterwards, and what he writes is not in the volume."""
-    array = np.arange(27, dtype=np.int16).reshape(3, 3, 3)
-    volume = command.volume_of(array, np.eye(4), ras=True)
-    array[0, 0, 0] = 99
-    assert volume.voxels[0, 0, 0] == 0
-    assert not volume.voxels.flags.writeable
-
-
-@pytest.mark.parametrize("kind", [np.int8, np.uint8])
-def test_bytes_are_widened(kind: type[np.integer]) -> None:
-    """The range of 8 bits is more than 8 bits with a sign hold, and a bias that is taken away may leave them."""
-    array = np.array([np.iinfo(kind).min, np.iinfo(kind).max] * 4, dtype=kind).reshape(2, 2, 2)
-    volume = command.volume_of(array, np.eye(4), ras=True)
-    assert volume.voxels.dtype == np.int16
-    assert np.array_equal(volume.voxels, array)
-    assert limited(volume.voxels).tolist() == (array.astype(int) - array.astype(int).min()).tolist()
-
-
 @pytest.mark.parametrize(
     ("content", "sentence"), [(b"", "cannot be read as NIfTI"), (b"\x1f\x8b\x08\x00broken", "cannot be read as NIfTI")]
 )
@@ -121,41 +99,6 @@ def test_a_broken_nifti_file_is_named(content: bytes, sentence: str, tmp_path: P
     path.write_bytes(content)
     with pytest.raises(Unusable, match=sentence):
         command.read(path)
-
-
-def test_a_damaged_gzip_is_refused(image: Path, tmp_path: Path) -> None:
-    """Bytes that still decode, to other voxels: the checksum at the end is read, and is not that of the content."""
-    sound = gzip.compress(nibabel.load(image).to_bytes(), compresslevel=0, mtime=0)
-    path = tmp_path / "t2.nii.gz"
-    path.write_bytes(sound)
-    assert command.read(path).image.voxels.any()
-    middle = len(sound) // 2
-    path.write_bytes(sound[:middle] + bytes([sound[middle] ^ 1]) + sound[middle + 1 :])
-    with pytest.raises(Unusable, match=r"t2\.nii\.gz cannot be read as NIfTI: CRC check failed"):
-        command.read(path)
-
-
-@pytest.mark.parametrize(("sform", "qform"), [(0, 0), (0, 1), (3, 0), (1, 2)])
-def test_masks_say_as_much_of_their_place_as_the_file(
-    sform: int, qform: int, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The same codes and matrices; where the file has neither, a note on stderr and in the volume says what follows."""
-    source = nibabel.load(image)
-    source.set_sform(source.affine, code=sform)
-    source.set_qform(source.affine, code=qform)
-    nibabel.save(source, tmp_path / "changed.nii")
-    read = command.read(tmp_path / "changed.nii")
-    assert isinstance(read.image, Volume)
-    assert read.placing is not None
-    notes = [command.NOWHERE] if not sform and not qform else []
-    assert list(read.image.notes) == notes
-    assert capsys.readouterr().err.splitlines() == [f"note: {note}" for note in notes]
-    (tmp_path / "mask.nii.gz").write_bytes(command.as_nifti(np.ones(source.shape, np.uint8), read.placing))
-    saved, mask = nibabel.load(tmp_path / "changed.nii"), nibabel.load(tmp_path / "mask.nii.gz")
-    assert np.allclose(mask.affine, saved.affine, atol=1e-4)
-    for told, wanted in ((mask.get_sform(True), saved.get_sform(True)), (mask.get_qform(True), saved.get_qform(True))):
-        assert told[1] == wanted[1]
-        assert wanted[0] is None or np.allclose(told[0], wanted[0], atol=1e-4)
 
 
 def test_a_flat_nifti_file_is_refused(tmp_path: Path) -> None:
