@@ -22,10 +22,10 @@ from spineps_pacs.domain.refusals import Refusals
 from spineps_pacs.domain.series import fingerprint
 from spineps_pacs.intake.commitment import CallBack, Commitment
 from spineps_pacs.intake.dimse import DicomPort, Limits, Port
-from spineps_pacs.intake.gate import Caller, GuestList, tls_context
+from spineps_pacs.intake.gate import Caller, GuestList
 from spineps_pacs.intake.reception import Desk, Patience, Reception, job_id
 from spineps_pacs.intake.serving import Serving
-from spineps_pacs.outlets import confirmation, destination, rule, web_peer
+from spineps_pacs.outlets import confirmation, destination, door_tls, rule, web_peer
 from spineps_pacs.producing import Loaded, judge, produce, recipe, urgency, with_models
 from spineps_pacs.settings import Live, Settings, secret
 from spineps_pacs.shadowing import Shadow, tidy
@@ -152,7 +152,7 @@ def front(live: Live) -> Half:
     port = DicomPort(door, _port(now), rules, room, log, audit=common.audit, refused=common.refused)
     more = committing.handlers() if now.storage_commitment else []
     _told_of_life(half, common, "receiver")
-    half.listen("dicom", lambda: port.open(common.inbox.staging, _tls(now), more), port.close)
+    half.listen("dicom", lambda: port.open(common.inbox.staging, door_tls(now), more), port.close)
     _other_doors(half, live, common, door)
     _orthanc_door(half, live, common, door, queue)
     _operators_desk(half, live, common, queue)
@@ -191,13 +191,6 @@ def limits(current: Settings) -> Limits:
 def _port(now: settings.Dicom) -> Port:
     names = ("ae_title", "host", "port", "max_associations", "max_pdu", "idle_timeout_s")
     return Port(**{name: getattr(now, name) for name in (*names, "sop_classes", "transfer_syntaxes")})
-
-
-def _tls(now: settings.Dicom) -> Any:
-    if now.tls is None:
-        return None
-    authority = str(now.tls.authority or "")
-    return tls_context(str(now.tls.certificate), str(now.tls.key), authority, now.tls.require_client)
 
 
 def _other_doors(half: Half, live: Live, common: Shared, door: Reception) -> None:

@@ -13,6 +13,8 @@ from spineps_pacs.domain.ports import Confirmation, Destination
 from spineps_pacs.settings import Settings, secret
 
 if TYPE_CHECKING:
+    import ssl
+
     from spineps_pacs.delivery.peer import Peer, TlsFiles
     from spineps_pacs.delivery.web import WebPeer
     from spineps_pacs.intake.query import Archive
@@ -71,6 +73,16 @@ def _tls_files(given: settings.Tls | None) -> TlsFiles | None:
     from spineps_pacs.delivery.peer import TlsFiles
 
     return None if given is None else TlsFiles(given.certificate, given.key, given.authority)
+
+
+def door_tls(now: settings.Dicom) -> ssl.SSLContext | None:
+    """TLS of our own DICOM port, where it is wanted."""
+    from spineps_pacs.intake.gate import tls_context
+
+    if now.tls is None:
+        return None
+    authority = str(now.tls.authority or "")
+    return tls_context(str(now.tls.certificate), str(now.tls.key), authority, now.tls.require_client)
 
 
 def web_peer(d: settings.Destination | settings.Pacs | settings.Orthanc) -> WebPeer:

@@ -143,10 +143,11 @@ def opened_archive(current: Settings, name: str, queries: Sequence[Query], out: 
 def _port(current: Settings, chosen: Pacs, caught: Catch) -> Any:
     from spineps_pacs.intake.dimse import DicomPort, Limits, Port
     from spineps_pacs.intake.gate import Caller, GuestList
+    from spineps_pacs.outlets import door_tls
 
     guests = GuestList((Caller(chosen.called_ae or "ANY-SCP"),), called_ae="")
     now = current.dicom
     at = Port(chosen.move_to or now.ae_title, now.host, now.port, max_pdu=now.max_pdu)
     port = DicomPort(caught, at, lambda: Limits(guests), lambda: True, lambda *_, **__: None)
-    port.open(caught.staging)
+    port.open(caught.staging, door_tls(now))
     return port

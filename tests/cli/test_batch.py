@@ -6,6 +6,7 @@ import csv
 import multiprocessing
 import os
 import signal
+import ssl
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -14,21 +15,24 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 import requests
+from certificates import Authority
 from pydicom import dcmread
 from samples import content_of, series_of, uid, write
 from walk.archives import FakeArchive
+from walk.peers import echo
 from walk.test_fetch import free_port
 
 from scripts.viewing.orthanc_server import OrthancOptions, OrthancPorts, running
 from spineps_pacs.analysis.mode import Mode
 from spineps_pacs.analysis.pipeline import AnalysisSettings
 from spineps_pacs.cli.batch import Work, run, write_tables
-from spineps_pacs.cli.batch_sources import FolderSource
+from spineps_pacs.cli.batch_sources import FolderSource, opened_archive
 from spineps_pacs.cli.main import run as command
 from spineps_pacs.domain.ports import Engines
 from spineps_pacs.engines.phantom import PhantomEngines
 from spineps_pacs.phantom.study import StudyRequest, write_study
 from spineps_pacs.phantom.wishes import Wishes
+from spineps_pacs.settings import Settings
 from spineps_pacs.storage.ledger import Ledger
 
 SMALL = StudyRequest(wishes=Wishes(levels="L4-S1"), slices=7, pixel=2.5, slice_spacing=6.0, only_t2=True)
@@ -141,6 +145,19 @@ def test_a_pacs_is_a_source(tree: Path, tmp_path: Path, config: Any) -> None:
     archive.destinations = {}
     assert command([*line, "--models", str(tree / "truth")]) == 0
     archive.close()
+
+
+def test_the_port_for_an_archive_speaks_tls_where_the_nodes_does(tmp_path: Path) -> None:
+    """With the certificates of `[dicom]`."""
+    authority, port = Authority(tmp_path / "tls"), free_port()
+    node = authority.issue("node")
+    own = {"certificate": node.certificate, "key": node.key, "authority": authority.certificate}
+    archive = {"name": "archive", "host": "127.0.0.1", "called_ae": "ARCHIVE"}
+    current = Settings.model_validate({"dicom": {"port": port, "tls": own}, "pacs": [archive]})
+    context = ssl.create_default_context(cafile=authority.certificate)
+    context.load_cert_chain(node.certificate, node.key)
+    with opened_archive(current, "archive", [], tmp_path):
+        assert echo(port, "ARCHIVE", tls_args=(context, "localhost")) == 0
 
 
 def test_a_series_that_does_not_come_fails_and_is_done_on_retry(tree: Path, tmp_path: Path, config: Any) -> None:
