@@ -30,6 +30,8 @@ Day = Annotated[str, Parameter(help="A day or time, as 2026-03-01 or 2026-03-01T
 MOST_TRIED = 100_000
 """Verdicts that a changed configuration is tried on at once, the newest first."""
 
+DAY_S = 86400.0
+
 jobs = App(name="jobs", help="List, show, retry, cancel and re-run jobs.")
 
 
@@ -104,7 +106,7 @@ def rerun(
     config: Config = None,
     *,
     since: Day = "",
-    until: Day = "",
+    until: Annotated[str, Parameter(help="Last day, or the time at which the span ends (UTC).")] = "",
     model: Annotated[tuple[str, ...], Parameter(help="Models in the place of the node's own of their kind.")] = (),
     own_models: Annotated[bool, Parameter(help="The node's own models again.", negative="")] = False,
 ) -> int:
@@ -115,12 +117,15 @@ def rerun(
     """
     if (job is None) == (not since):
         raise SettingsError("name one job, or a span of time with --since and --until")
+    models = () if own_models else model or None
     with _node(config) as (common, chain):
-        found = [_known(common, job)] if job else common.records.between(moment(since), moment(until or "9999-01-01"))
-        again = [one for one in found if (one.ended or one.state is State.DELIVERED) and (job or _present(one))]
-        for one in again:
-            _rerun(chain, one, () if own_models else model or None)
-    return 0
+        if job is not None:
+            found = [_at_rest(_known(common, job))]
+        else:
+            span = common.records.between(moment(since), _end(until) if until else float("inf"))
+            found = [one for one in span if _rests(one) and _present(one)]
+        begun = [_rerun(chain, one, models) for one in found]
+    return 0 if all(begun) else 1
 
 
 @jobs.command
@@ -230,11 +235,24 @@ def _known(common: Shared, job_id: str) -> Job:
     return found
 
 
-def _rerun(chain: DbosChain, job: Job, models: tuple[str, ...] | None) -> None:
+def _at_rest(job: Job) -> Job:
+    if not _rests(job):
+        raise Unusable(f"job {job.id} is on its way ({job.state}): wait for its end, or cancel it first")
+    return job
+
+
+def _rests(job: Job) -> bool:
+    return job.ended or job.state is State.DELIVERED
+
+
+def _rerun(chain: DbosChain, job: Job, models: tuple[str, ...] | None) -> bool:
+    """False where it was refused, with the reason."""
     try:
         print(chain.rerun(job.id, models))
     except Unusable as reason:
         print(f"{job.id}: {reason}")
+        return False
+    return True
 
 
 def _present(job: Job) -> bool:
@@ -257,6 +275,12 @@ def moment(text: str) -> float:
     except ValueError as error:
         raise SettingsError(f"{text!r} is no day or time; write 2026-03-01 or 2026-03-01T12:30") from error
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def _end(text: str) -> float:
+    """Seconds since the epoch of the end of a day, or of a time that a person wrote."""
+    whole_day = "T" not in text and " " not in text
+    return moment(text) + (DAY_S if whole_day else 0.0)
 
 
 def _table(*parts: Any) -> None:

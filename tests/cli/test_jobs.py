@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,25 @@ def test_a_job_is_analysed_anew_under_the_models_of_today(node: Any) -> None:
     assert listed(node, "waiting")["id"] == told.split(":")[0] != old["id"]
     superseded = listed(node, "superseded")
     assert (superseded["id"], superseded["results"]) == (old["id"], old["results"])
-    _, told, _ = node("jobs", "rerun", old["id"])
+    code, told, _ = node("jobs", "rerun", old["id"])
     assert f"job {old['id']} was superseded" in told
+    assert code == 1
+    code, told, complaint = node("jobs", "rerun", listed(node, "waiting")["id"])
+    assert (code, told) == (1, "")
+    assert "is on its way (waiting)" in complaint
 
 
 def test_a_span_of_time_is_analysed_anew(node: Any) -> None:
     """What is on its way is left; a model that nobody knows is a sentence."""
     done = listed(node, "confirmed")
-    _, told, _ = node("jobs", "rerun", "--since", "2020-01-01", "--model", "nobody")
+    code, told, _ = node("jobs", "rerun", "--since", "2020-01-01", "--model", "nobody")
+    assert code == 1
     assert "no models are called 'nobody'" in told
     _, told, _ = node("jobs", "rerun", "--since", "2020-01-01", "--until", "2021-01-01")
     assert told == ""
-    _, told, _ = node("jobs", "rerun", "--since", "2020-01-01")
+    day = datetime.fromtimestamp(done["created"], UTC).strftime("%Y-%m-%d")
+    assert node("jobs", "rerun", "--since", day, "--until", f"{day}T00:00") == (0, "", "")
+    _, told, _ = node("jobs", "rerun", "--since", day, "--until", day)
     assert len(told.splitlines()) == 1
     assert listed(node, "superseded")["id"] == done["id"]
 
