@@ -41,8 +41,10 @@ class Webhook:
     url: str
 
     def __call__(self, text: str) -> None:
-        """Posts one message; raises when it is not taken."""
-        requests.post(self.url, json={"text": text}, timeout=TIMEOUT_S).raise_for_status()
+        """Posts one message, through no proxy of the environment; raises when it is not taken."""
+        with requests.Session() as session:
+            session.trust_env = False
+            session.post(self.url, json={"text": text}, timeout=TIMEOUT_S).raise_for_status()
 
 
 @dataclass(frozen=True)

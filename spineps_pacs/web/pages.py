@@ -117,10 +117,10 @@ class Pages:
 
     def part(self, request: Request) -> Response:
         """The live part of a page."""
-        name = request.path_params.get("name", "one")
-        if name == "one":
+        if "job" in request.path_params:
             detail = self._detail(request)
             return self._missing(request) if detail is None else self._desk.live(request, "one", self._one(detail))
+        name = request.path_params["name"]
         makers = {"now": self._now, "trouble": self._trouble, "health": self._health}
         if name != "series" and name not in makers:
             return self._missing(request)

@@ -51,8 +51,11 @@ def test_what_could_not_be_told_is_tried_again() -> None:
     assert len(said) == 1
 
 
-def test_a_webhook_gets_json() -> None:
-    """{"text": ...} is posted."""
+def test_a_webhook_gets_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """{"text": ...} is posted, and not by way of a proxy that the environment names."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
     got: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -65,7 +68,7 @@ def test_a_webhook_gets_json() -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.handle_request)
+    thread = threading.Thread(target=server.handle_request, daemon=True)
     thread.start()
     Webhook(f"http://127.0.0.1:{server.server_port}/hook")("one series could not be delivered")
     thread.join()

@@ -117,6 +117,12 @@ def test_a_live_part_is_sent_only_when_it_changed() -> None:
     assert browser.get(again).status_code == 204
 
 
+@pytest.mark.parametrize("part", ["one", "nothing", "series/nobody"])
+def test_a_part_that_is_not_there_is_missing(part: str) -> None:
+    """Also the part of one series, asked for without naming any."""
+    assert client().get(f"/parts/{part}").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [("state=skipped", {"job-2"}), ("reason=slice", {"job-5", "job-6"}), ("source=MR1&state=failed", {"job-6"}),
