@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spineps_pacs.engines.cutout_field import Field, first_layer
+from spineps_pacs.engines.memory import give_back
 
 MULTIPLIERS = (1, 2, 4, 8)
 GROUPS = 8
@@ -88,6 +89,7 @@ class Unet3D(nn.Module):  # type: ignore[misc]  # torch is untyped here
         Layers that see little more than the structures are computed around these only (`cutout_field.py`).
         """
         given = channels_of(classes, self.channels).contiguous(memory_format=torch.channels_last_3d)
+        give_back()
         first = first_layer(classes, self.init_conv, given, channels_of(classes.new_zeros((1, 1, 1, 1)), self.channels))
         if first is None:
             return self(given)
@@ -97,13 +99,16 @@ class Unet3D(nn.Module):  # type: ignore[misc]  # torch is untyped here
             field = _field_block(block, field)
         x = field.whole()
         del field
+        give_back()
         skips = [x]
         x = self._shrunk(0, x)
         for number in range(1, len(self.downs)):
             x = self._down(number, x)
             skips.append(x)
             x = self._shrunk(number, x)
-        return self._ended(self._raised(x, skips), first)
+        x = self._raised(x, skips)
+        give_back()
+        return self._ended(x, first)
 
     def _down(self, number: int, x: Tensor) -> Tensor:
         one, two, _ = self.downs[number].children()
