@@ -22,12 +22,13 @@ from spineps_pacs.domain.series import Series
 from spineps_pacs.encode.options import Options
 from spineps_pacs.encode.verbatim import header_digest
 
-ENCODER = 2
+ENCODER = 3
 """Raised whenever the same report is encoded differently."""
 
 _UID_LENGTH = 64
 _DIGITS_OF_128_BITS = 39
 _FEWEST_DIGITS = 20
+_DAY_MINUTES = 24 * 60
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,13 @@ def digest_of(*parts: str) -> str:
 
 
 def _in_zone_of(dataset: Dataset, created: datetime) -> datetime:
+    """The moment as clocks at the scanner show it; an offset that no place has is left aside."""
     offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", text(dataset, "TimezoneOffsetFromUTC"))
     if created.tzinfo is None or offset is None:
         return created
     minutes = int(offset[2]) * 60 + int(offset[3])
+    if minutes >= _DAY_MINUTES:
+        return created
     return created.astimezone(timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes)))
 
 

@@ -101,11 +101,13 @@ def test_tracking_follows_the_level_and_not_the_run() -> None:
 
 
 def test_a_time_is_told_in_the_zone_of_the_source() -> None:
-    """10:20 UTC is 14:50 where the scanner says +0430; without a zone in the source nothing moves."""
+    """10:20 UTC is 14:50 where the scanner says +0430; without a zone that can be, nothing moves."""
     report, series = case(Wish(patient=(("TimezoneOffsetFromUTC", "+0430"),)))
     created = datetime(2026, 3, 4, 10, 20, tzinfo=UTC)
     assert identify(report, series, OPTIONS, Origin(created)).created.strftime("%H%M") == "1450"
-    assert identify(report, case()[1], OPTIONS, Origin(created)).created.strftime("%H%M") == "1020"
+    nowhere = case(Wish(patient=(("TimezoneOffsetFromUTC", "+2500"),)))[1]
+    for other in (case()[1], nowhere):
+        assert identify(report, other, OPTIONS, Origin(created)).created.strftime("%H%M") == "1020"
 
 
 def test_the_pixels_of_a_mask_count_by_value_not_by_type() -> None:
