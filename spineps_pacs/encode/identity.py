@@ -22,7 +22,7 @@ from spineps_pacs.domain.series import Series
 from spineps_pacs.encode.options import Options
 from spineps_pacs.encode.verbatim import header_digest
 
-ENCODER = 3
+ENCODER = 2
 """Raised whenever the same report is encoded differently."""
 
 _UID_LENGTH = 64
