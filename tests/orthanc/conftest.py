@@ -35,7 +35,7 @@ def play(tmp_path: Path, request: pytest.FixtureRequest) -> Play:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1750, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         told: dict[str, Any] = json.loads((tmp_path / "seen.json").read_text())
-        return told
+        return told | {"log": done.stderr[-4000:]}
 
     return played
 

@@ -16,4 +16,4 @@ def test_the_node_reads_and_sends_by_every_protocol(play: Play) -> None:
     assert "skipped" in told["web"]
     assert kinds(told["objects"]["objects"]) == FIRST
     assert told["objects"]["studies"] == 1
-    assert (told["exit"], told["orphans"]) == (0, [])
+    assert (told["exit"], told["orphans"]) == (0, []), told["log"]

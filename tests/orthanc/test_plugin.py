@@ -28,7 +28,7 @@ def test_every_door_brings_results_into_the_study_once(play: Play) -> None:
     assert by_state in ({"skipped": 3, "delivered": 1}, {"skipped": 3, "confirmed": 1})
     assert all(job["reason"] for job in first["states"].values() if job["state"] == "skipped")
     assert again["objects"] == first["objects"]
-    assert (told["exit"], told["orphans"]) == (0, [])
+    assert (told["exit"], told["orphans"]) == (0, []), told["log"]
 
 
 def test_what_was_killed_comes_back(play: Play) -> None:
@@ -37,7 +37,7 @@ def test_what_was_killed_comes_back(play: Play) -> None:
     assert len(told["held"]) == len(ALL)
     assert all(kill.split()[0] in states.split(",") for kill, states in zip(ALL, told["held"], strict=True))
     assert kinds(told["first"]["objects"]) == FIRST
-    assert (told["exit"], told["orphans"]) == (0, [])
+    assert (told["exit"], told["orphans"]) == (0, []), told["log"]
 
 
 @pytest.mark.long
@@ -48,7 +48,7 @@ def test_whoever_is_killed_at_any_stage(play: Play, stage: str, victim: str) -> 
     told = play("killed", f"{stage} {victim}")
     assert [bool({stage, AS_GOOD.get(stage)} & set(states.split(","))) for states in told["held"]] == [True]
     assert kinds(told["first"]["objects"]) == FIRST
-    assert (told["exit"], told["orphans"]) == (0, [])
+    assert (told["exit"], told["orphans"]) == (0, []), told["log"]
 
 
 @pytest.mark.real("chromium")
