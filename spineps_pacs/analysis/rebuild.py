@@ -129,9 +129,7 @@ def _righted(stack: Stack, voxels: NDArray[np.generic]) -> tuple[str, ...]:
         raise Unusable(f"{inverse} of {len(stack.planes)} images are MONOCHROME1, the others MONOCHROME2")
     values: NDArray[Any] = voxels
     low, top = values.min(), values.max()
-    with np.errstate(
-        invalid="ignore", over="ignore"
-    ):  # whole numbers come round again, infinite ones are refused later
+    with np.errstate(invalid="ignore", over="ignore"):  # whole numbers come round; infinite ones are refused later
         np.subtract(top, values, out=values)
         np.add(values, low, out=values)
     return ("the images are MONOCHROME1: their values were inverted",)

@@ -245,8 +245,8 @@ def _sure(said: Said, seen: Sequence[Pair], wanted: OpinionSettings) -> bool:
 def _held_at_both_ends(said: Said) -> bool:
     """One vote names the topmost vertebra and another the lowest one, so that only so many fit in between."""
     bones = [i for i in said.shown if i != SACRUM_ID]
-    heard = [{v.source for v in said.votes if end in dict(v.names)} for end in (bones[0], bones[-1])]
-    return all(heard) and len(heard[0] | heard[1]) > 1
+    heard = [{v.source for v in said.votes if end in dict(v.names)} for end in (*bones[:1], *bones[-1:])]
+    return all(heard) and len(set().union(*heard)) > 1
 
 
 def _explained(vote: Vote, said: Said) -> bool:

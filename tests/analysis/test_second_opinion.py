@@ -150,6 +150,13 @@ def test_anchors_at_both_ends_settle_what_lies_between(second: str, sacrum: bool
     assert bool(found.flags) is flagged
 
 
+def test_a_sacrum_alone_has_no_ends() -> None:
+    """Nothing but a sacrum, which the second takes for L6: there is nothing between two ends that could be settled."""
+    found = opinion(_pairs("S1", "L6"), (said_by("an earlier study", {SACRUM_ID: SACRUM_ID}, 0.97),))
+    assert found.comparison.verdict is Verdict.TRANSITION
+    assert found.flags
+
+
 def test_one_alone_is_flagged_unless_something_speaks_for_it() -> None:
     """When only one could name, an anchor that fits lets the names stand; without one they are flagged."""
     pairs = _pairs("L3 L4 L5", "- - -")
